@@ -7,6 +7,7 @@ export default defineConfig({
       "examples/*/test/**/*.test.ts",
       "test/**/*.test.ts",
       "bench/test/**/*.test.ts"
-    ]
+    ],
+    reporters: ["default", "./test/ClosingLine.ts"]
   }
 })
