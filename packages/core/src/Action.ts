@@ -1,0 +1,207 @@
+/**
+ * Actions are what a feature reacts to: *commands*, imperative and refusable, and *events*, facts in the past tense that
+ * are stored. One declaration gives the constructors, the types, the guards, the stored names and the codecs.
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { Fields, Payload, Versioned } from "./Event.ts"
+import { EventDecodeFailed, EventEncodeFailed, UnknownEventType } from "./EventError.ts"
+import { jsonCodec } from "./internal/compiled.ts"
+import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
+
+/**
+ * What accompanies an action into a reducer: pure inputs only, so that a reducer needs no clock and no randomness.
+ */
+export interface Meta {
+  /** The action's own id: a command's id, or an event's. */
+  readonly id: string
+  /** When the action was issued, in milliseconds since the Unix epoch. */
+  readonly time: number
+  /** The id of the action that started the whole conversation; its own id when it is the first. */
+  readonly correlationId: string
+  /** The id of the action that directly caused this one; its own id when it is the first. */
+  readonly causationId: string
+}
+
+/** A command or event as a value: its payload, tagged with its name. */
+export type Tagged<Tag extends string, F extends Fields> = { readonly _tag: Tag } & Payload<F>
+
+type Commands = Readonly<Record<string, Fields>>
+type Events = Readonly<Record<string, Versioned<Fields>>>
+
+type CommandUnion<C extends Commands> = { readonly [K in keyof C & string]: Tagged<K, C[K]> }[keyof C & string]
+type EventUnion<E extends Events> = { readonly [K in keyof E & string]: Tagged<K, E[K]["fields"]> }[keyof E & string]
+
+/** The constructor of an action. It trusts its argument: values are validated where they enter the program. */
+export type Constructor<Tag extends string, F extends Fields> = {} extends Payload<F>
+  ? (payload?: Payload<F>) => Tagged<Tag, F>
+  : (payload: Payload<F>) => Tagged<Tag, F>
+
+/** One function for each action of a union, by tag. */
+export type Cases<A extends { readonly _tag: string }, B> = {
+  readonly [Tag in A["_tag"]]: (action: Extract<A, { readonly _tag: Tag }>) => B
+}
+
+/** What {@link define} gives for a feature, besides the constructors. */
+export interface Vocabulary<C extends { readonly _tag: string }, E extends { readonly _tag: string }> {
+  /** The feature's name. */
+  readonly name: string
+  /** Decodes and encodes a command, for instance one that arrives over HTTP. */
+  readonly Command: Schema.Codec<C, unknown>
+  readonly isCommand: (action: C | E) => action is C
+  readonly isEvent: (action: C | E) => action is E
+  /** The name under which the event is stored: `OrderPlaced.v1`. */
+  readonly eventType: (event: E) => string
+  /** Every stored name of each event, older versions included: what a subscription to it must ask for. */
+  readonly storedTypes: Readonly<Record<E["_tag"], ReadonlyArray<string>>>
+  /** Calls the case of the action; a missing case does not compile. */
+  readonly match: <A extends C | E, B>(action: A, cases: Cases<A, B>) => B
+  /** An event as it is stored. Commands do not compile here, so a command can never reach the log. */
+  readonly encode: (event: E) => Result.Result<EncodedEvent, EventEncodeFailed>
+  /** A stored event of any declared version, in its current shape. */
+  readonly decode: (recorded: RecordedEvent) => Result.Result<E, UnknownEventType | EventDecodeFailed>
+}
+
+/** Any feature's vocabulary. */
+// eslint-disable-next-line typescript/no-explicit-any -- a bound that every vocabulary must fit, whatever its actions
+export type AnyVocabulary = Vocabulary<any, any>
+
+/** The union of a feature's commands. */
+export type CommandOf<V extends AnyVocabulary> = V extends Vocabulary<infer C, infer _E> ? C : never
+
+/** The union of a feature's events. */
+export type EventOf<V extends AnyVocabulary> = V extends Vocabulary<infer _C, infer E> ? E : never
+
+/** The union of a feature's commands and events. */
+export type ActionOf<V extends AnyVocabulary> = CommandOf<V> | EventOf<V>
+
+/** A feature's vocabulary together with a constructor for each command and event. */
+export type Defined<C extends Commands, E extends Events> =
+  & Vocabulary<CommandUnion<C>, EventUnion<E>>
+  & { readonly [K in keyof C & string]: Constructor<K, C[K]> }
+  & { readonly [K in keyof E & string]: Constructor<K, E[K]["fields"]> }
+
+/** Names that would hide a member of the vocabulary, and fields that would hide the tag. */
+type Reserved = keyof Vocabulary<never, never>
+type NotReserved<Names extends string> = {
+  readonly [K in Names as K extends Reserved ? K : never]: `${
+    & K
+    & Reserved} is a member of the vocabulary: choose another name`
+}
+type Disjoint<Names extends string, Others> = {
+  readonly [K in Names as K extends keyof Others ? K : never]: `${K} is declared both as a command and as an event`
+}
+
+const nameShape = /^[A-Z][A-Za-z0-9_]*$/
+
+/**
+ * Declares a feature's actions.
+ *
+ * Commands are given by their fields, events by their versions ({@link Event.v1}). The result has a constructor for each,
+ * and the members of {@link Vocabulary}.
+ *
+ * @example
+ * ```ts
+ * import * as Action from "@composable-ts/core/Action"
+ * import * as Event from "@composable-ts/core/Event"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Light = Action.define("Light", {
+ *   commands: { Switch: { on: Schema.Boolean } },
+ *   events: { Switched: Event.v1({ on: Schema.Boolean }) }
+ * })
+ *
+ * Light.eventType(Light.Switched({ on: true })) // => "Switched.v1"
+ * ```
+ */
+export const define = <const C extends Commands, const E extends Events>(
+  name: string,
+  spec: {
+    readonly commands: C & NotReserved<keyof C & string>
+    readonly events: E & NotReserved<keyof E & string> & Disjoint<keyof E & string, C>
+  }
+): Defined<C, E> => {
+  const commands: Commands = spec.commands
+  const events: Events = spec.events
+  checkNames(name, commands, events)
+  const stored = new Map<string, Decoder>()
+  const encoders = new Map<string, Encoder>()
+  const storedTypes: Record<string, ReadonlyArray<string>> = {}
+  for (const [tag, declared] of Object.entries(events)) {
+    encoders.set(tag, encoder(tag, declared))
+    const versions = decoders(tag, declared)
+    for (const [type, decoder] of versions) stored.set(type, decoder)
+    storedTypes[tag] = [...versions.keys()]
+  }
+  const vocabulary: AnyVocabulary = {
+    name,
+    Command: Schema.toCodecJson(Schema.TaggedUnion(commands as Record<string, Schema.Struct.Fields>)) as never,
+    isCommand: (action): action is never => Object.hasOwn(commands, action._tag),
+    isEvent: (action): action is never => Object.hasOwn(events, action._tag),
+    eventType: (event) => `${event._tag}.v${events[event._tag]!.version}`,
+    storedTypes,
+    match: (action, cases) => (cases as Record<string, (action: unknown) => never>)[action._tag]!(action),
+    encode: (event) => encoders.get(event._tag)!(event),
+    decode: (recorded) => {
+      const decoder = stored.get(recorded.type)
+      return decoder === undefined ? Result.fail(UnknownEventType.of(recorded, name)) : decoder(recorded)
+    }
+  }
+  const constructors: Record<string, (payload?: object) => object> = {}
+  for (const tag of [...Object.keys(commands), ...Object.keys(events)]) {
+    constructors[tag] = (payload) => ({ _tag: tag, ...payload })
+  }
+  return { ...constructors, ...vocabulary } as Defined<C, E>
+}
+
+const checkNames = (name: string, commands: Commands, events: Events): void => {
+  for (const tag of [name, ...Object.keys(commands), ...Object.keys(events)]) {
+    if (!nameShape.test(tag)) {
+      throw new TypeError(`"${tag}" cannot name an action: use a capital letter, then letters, digits and "_"`)
+    }
+  }
+}
+
+type Encoder = (event: object) => Result.Result<EncodedEvent, EventEncodeFailed>
+type Decoder = (recorded: RecordedEvent) => Result.Result<unknown, EventDecodeFailed>
+
+const structCodec = (fields: Fields) =>
+  jsonCodec(Schema.Struct(fields) as Schema.Constraint as Schema.Codec<unknown, unknown>)
+
+const encoder = (tag: string, declared: Versioned<Fields>): Encoder => {
+  const type = `${tag}.v${declared.version}`
+  const codec = structCodec(declared.fields)
+  return (event) => {
+    const encoded = codec.encode(event)
+    return Result.isFailure(encoded)
+      ? Result.fail(new EventEncodeFailed({ type, issue: encoded.failure.message }))
+      : Result.succeed({ type, data: encoded.success } as EncodedEvent)
+  }
+}
+
+/** A decoder for each version of the event, under its stored name; an older one ends with its chain of upcasters. */
+const decoders = (tag: string, declared: Versioned<Fields>): ReadonlyMap<string, Decoder> => {
+  const current = structCodec(declared.fields)
+  const all = new Map<string, Decoder>()
+  declared.older.forEach((older, index) => {
+    const codec = structCodec(older.fields)
+    const chain = declared.older.slice(index)
+    all.set(`${tag}.v${older.version}`, (recorded) => {
+      const decoded = codec.decode(recorded.data)
+      if (Result.isFailure(decoded)) return Result.fail(EventDecodeFailed.of(recorded, decoded.failure.message))
+      try {
+        const payload = chain.reduce<unknown>((value, step) => step.upcast(value as never), decoded.success)
+        return Result.succeed({ _tag: tag, ...payload as object })
+      } catch (defect) {
+        return Result.fail(EventDecodeFailed.of(recorded, `its upcaster threw: ${String(defect)}`))
+      }
+    })
+  })
+  all.set(`${tag}.v${declared.version}`, (recorded) => {
+    const decoded = current.decode(recorded.data)
+    return Result.isFailure(decoded)
+      ? Result.fail(EventDecodeFailed.of(recorded, decoded.failure.message))
+      : Result.succeed({ _tag: tag, ...decoded.success })
+  })
+  return all
+}

@@ -1,0 +1,206 @@
+/**
+ * The log of all events, as a service. An implementation provides the few operations of {@link Operations}; {@link make}
+ * derives the rest, so that every implementation streams and subscribes alike.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { AppendError, EventStoreError } from "./EventStoreError.ts"
+import type { ExpectedVersion } from "./ExpectedVersion.ts"
+import { refusal } from "./internal/appendRules.ts"
+import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
+import type { StreamId } from "./StreamId.ts"
+import * as UuidV7 from "./UuidV7.ts"
+
+/** What to append to one stream. */
+export interface StreamAppend {
+  readonly streamId: StreamId
+  readonly expected: ExpectedVersion
+  readonly events: NonEmptyReadonlyArray<EncodedEvent>
+}
+
+/** What accompanies the events of an append. */
+export interface AppendOptions {
+  /**
+   * Makes the append idempotent: when events were stored under this id before, they are not stored again and the first
+   * outcome is returned. At most 255 characters. A fresh UUIDv7 when left out.
+   */
+  readonly commandId?: string | undefined
+  /** The id of the action that started the conversation; the command id when left out. */
+  readonly correlationId?: string | undefined
+  /** The id of the action that directly caused the events; the command id when left out. */
+  readonly causationId?: string | undefined
+  /** Anything else to keep beside each event. */
+  readonly metadata?: Schema.JsonObject | undefined
+}
+
+/** What accompanies the events of an append, as an implementation gets it: complete. */
+export interface AppendContext {
+  readonly commandId: string
+  readonly correlationId: string
+  readonly causationId: string
+  readonly metadata: Schema.JsonObject
+}
+
+/** Where an append's last event stands. */
+export interface AppendResult {
+  readonly version: number
+  readonly globalPosition: bigint
+  /** Whether the events were stored by an earlier append with the same command id. */
+  readonly duplicate: boolean
+}
+
+/** Which of a stream's events to read. Bounds are versions, inclusive, whatever the direction. */
+export interface ReadOptions {
+  /** The lowest version to read. Default 0. */
+  readonly from?: number | undefined
+  /** The highest version to read. Default: the last. */
+  readonly to?: number | undefined
+  /** Ascending versions (the default) or descending. */
+  readonly direction?: "forwards" | "backwards" | undefined
+  /** How many events at the most. Default: all. */
+  readonly maxCount?: number | undefined
+}
+
+/** Which of the log's events to read. */
+export interface ReadAllOptions {
+  /** Only events behind this global position; `0n` for the whole log. */
+  readonly after: bigint
+  /** How many positions of the log to look at, at the most; so the events are no more than that. */
+  readonly limit: number
+  /** Only events of these stored types. Default: all. */
+  readonly types?: ReadonlyArray<string> | undefined
+}
+
+/** A page of the log, in order of global position. */
+export interface LogPage {
+  readonly events: ReadonlyArray<RecordedEvent>
+  /** The log was looked through up to here: read on after this position, also when a filter left no events. */
+  readonly position: bigint
+  /** The log's last position when the page was read. */
+  readonly head: bigint
+}
+
+/** Which events to follow. */
+export interface SubscribeOptions {
+  /** Events behind this global position; `0n` from the beginning, the {@link LogPage.head} of a read from now on. */
+  readonly after: bigint
+  readonly types?: ReadonlyArray<string> | undefined
+}
+
+/** What an implementation of the event store provides. */
+export interface Operations {
+  /**
+   * Appends to several streams in one commit: all of them or none. A stream named twice sees its own first append.
+   * Results come in the order of the appends. A command id that stored events before stores none again.
+   */
+  readonly transact: (
+    appends: NonEmptyReadonlyArray<StreamAppend>,
+    context: AppendContext
+  ) => Effect.Effect<NonEmptyReadonlyArray<AppendResult>, AppendError>
+  /** Reads a stream in one go. A stream without events is empty, not an error. */
+  readonly read: (
+    streamId: StreamId,
+    options?: ReadOptions
+  ) => Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError>
+  /** Reads a page of the log. No event that is or will be committed at or before `position` is missing from the pages. */
+  readonly readAll: (options: ReadAllOptions) => Effect.Effect<LogPage, EventStoreError>
+  /** The events that the command with this id stored, in order; none when it stored none. */
+  readonly readCommand: (commandId: string) => Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError>
+  /**
+   * Begins to listen for appends. The effect it returns waits until something may have been appended since the last
+   * wait (at first: since listening began), and then returns at once. It may wake for nothing; it never sleeps through.
+   */
+  readonly listen: Effect.Effect<Effect.Effect<void>, EventStoreError, Scope.Scope>
+}
+
+/** All operations of an event store. */
+export interface Service extends Omit<Operations, "transact"> {
+  /**
+   * Appends to several streams in one commit: all of them or none. A stream named twice sees its own first append.
+   * Results come in the order of the appends.
+   */
+  readonly transact: (
+    appends: NonEmptyReadonlyArray<StreamAppend>,
+    options?: AppendOptions
+  ) => Effect.Effect<NonEmptyReadonlyArray<AppendResult>, AppendError>
+  /** Appends to one stream: all events or none. */
+  readonly append: (
+    streamId: StreamId,
+    expected: ExpectedVersion,
+    events: NonEmptyReadonlyArray<EncodedEvent>,
+    options?: AppendOptions
+  ) => Effect.Effect<AppendResult, AppendError>
+  /** Reads a stream page by page, so that memory does not grow with the stream's length. */
+  readonly load: (streamId: StreamId, options?: ReadOptions) => Stream.Stream<RecordedEvent, EventStoreError>
+  /** Follows the log: what is there, then what comes, without gap or duplicate at the seam. Ends only by interruption. */
+  readonly subscribe: (options: SubscribeOptions) => Stream.Stream<RecordedEvent, EventStoreError>
+}
+
+/**
+ * The log of all events.
+ *
+ * Versions count from 0 and a stream without events stands at −1; global positions count from 1, without gaps, in the
+ * order of commits.
+ */
+export class EventStore extends Context.Service<EventStore, Service>()("@composable-ts/core/EventStore") {}
+
+const pageSize = 500
+
+const load = (read: Operations["read"]): Service["load"] => (streamId, options = {}) => {
+  const backwards = options.direction === "backwards"
+  return Stream.paginate({ ...options, left: options.maxCount ?? Infinity }, ({ left, ...range }) => {
+    const size = Math.min(pageSize, left)
+    return Effect.map(read(streamId, { ...range, maxCount: size }), (events) => {
+      const last = events.at(-1)
+      if (last === undefined || events.length < size || left === size) return [events, Option.none()]
+      const rest = backwards ? { ...range, to: last.version - 1 } : { ...range, from: last.version + 1 }
+      return [events, Option.some({ ...rest, left: left - size })]
+    })
+  })
+}
+
+const subscribe = (operations: Operations): Service["subscribe"] => ({ after, types }) =>
+  Stream.unwrap(Effect.gen(function*() {
+    const appended = yield* operations.listen
+    return Stream.paginate({ after, caughtUp: false }, (state) =>
+      Effect.gen(function*() {
+        if (state.caughtUp) yield* appended
+        const page = yield* operations.readAll({ after: state.after, limit: pageSize, types })
+        return [page.events, Option.some({ after: page.position, caughtUp: page.position >= page.head })]
+      }))
+  }))
+
+const noMetadata: Schema.JsonObject = Object.freeze({})
+
+const contextOf = (options: AppendOptions, time: number): AppendContext => {
+  const commandId = options.commandId ?? UuidV7.make(time)
+  return {
+    commandId,
+    correlationId: options.correlationId ?? commandId,
+    causationId: options.causationId ?? commandId,
+    metadata: options.metadata ?? noMetadata
+  }
+}
+
+/** Completes an implementation's operations into a {@link Service}, which refuses what no store accepts. */
+export const make = (operations: Operations): Service => {
+  const transact: Service["transact"] = (appends, options = {}) => {
+    const refused = refusal(appends, options)
+    return refused === undefined
+      ? Effect.clockWith((clock) => operations.transact(appends, contextOf(options, clock.currentTimeMillisUnsafe())))
+      : Effect.fail(refused)
+  }
+  return {
+    ...operations,
+    transact,
+    append: (streamId, expected, events, options) =>
+      Effect.map(transact([{ streamId, expected, events }], options), (results) => results[0]),
+    load: load(operations.read),
+    subscribe: subscribe(operations)
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * What a stream tells of an aggregate instance: its events, and the state that follows from them now or at a moment of
+ * its past. Reading runs no effect of any kind.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import type { Aggregate } from "./Aggregate.ts"
+import type { EventDecodeFailed, UnknownEventType } from "./EventError.ts"
+import type { Service } from "./EventStore.ts"
+import type { EventStoreError } from "./EventStoreError.ts"
+import * as ExpectedVersion from "./ExpectedVersion.ts"
+import type { RecordedEvent } from "./RecordedEvent.ts"
+import type { InvalidStreamId, StreamId } from "./StreamId.ts"
+
+/** An instance's state, and the last event that it contains. */
+export interface Current<out S> {
+  readonly state: S
+  /** The last event's version; −1 before any event. */
+  readonly version: number
+  /** The last event's global position; 0 before any event. */
+  readonly globalPosition: bigint
+}
+
+/** A moment of an instance's past: after the event of a version, or at a time by the event store's clock, in epoch ms. */
+export type Moment = { readonly version: number } | { readonly time: number }
+
+/** An event of an instance's history: as the feature knows it, and as the log holds it. */
+export interface Recorded<out E> {
+  readonly event: E
+  readonly recorded: RecordedEvent
+}
+
+/** What may go wrong when an instance is read. */
+export type ReadError = InvalidStreamId | EventStoreError | UnknownEventType | EventDecodeFailed
+
+/** The histories of an aggregate's instances. */
+export interface History<S, E> {
+  /** An instance before its first event. */
+  readonly origin: Current<S>
+  /** Carries a known state on to the end of the stream, reading only what lies behind its version. */
+  readonly catchUp: (streamId: StreamId, from: Current<S>) => Effect.Effect<Current<S>, ReadError>
+  /** The state at a moment of the past. */
+  readonly stateAt: (streamId: StreamId, moment: Moment) => Effect.Effect<Current<S>, ReadError>
+  /** All events, oldest first. */
+  readonly events: (streamId: StreamId) => Stream.Stream<Recorded<E>, ReadError>
+  /** The events that a command stored, in any stream; none when it stored none. */
+  readonly ofCommand: (commandId: string) => Effect.Effect<ReadonlyArray<Recorded<E>>, ReadError>
+}
+
+/** The histories of an aggregate's instances in an event store. */
+export const make = <S, C extends { readonly _tag: string }, E extends { readonly _tag: string }, R>(
+  { actions, evolve, initial }: Aggregate<S, C, E, R>,
+  store: Service
+): History<S, E> => {
+  const origin: Current<S> = { state: initial, version: ExpectedVersion.empty, globalPosition: 0n }
+
+  const apply = (from: Current<S>, recorded: RecordedEvent): Result.Result<Current<S>, ReadError> =>
+    Result.map(actions.decode(recorded), (event) => ({
+      state: evolve(from.state, event),
+      version: recorded.version,
+      globalPosition: recorded.globalPosition
+    }))
+
+  const applyAll = (from: Current<S>, page: ReadonlyArray<RecordedEvent>): Result.Result<Current<S>, ReadError> => {
+    let state: Result.Result<Current<S>, ReadError> = Result.succeed(from)
+    for (let i = 0; i < page.length && Result.isSuccess(state); i++) state = apply(state.success, page[i]!)
+    return state
+  }
+
+  const replay = (from: Current<S>, recorded: Stream.Stream<RecordedEvent, EventStoreError>) =>
+    Stream.runFoldEffect(
+      Stream.chunks(recorded),
+      () => from,
+      (state, page) => Effect.fromResult(applyAll(state, page))
+    )
+
+  const decode = (recorded: RecordedEvent) =>
+    Effect.fromResult(Result.map(actions.decode(recorded), (event): Recorded<E> => ({ event, recorded })))
+
+  return {
+    origin,
+    catchUp: (streamId, from) => replay(from, store.load(streamId, { from: from.version + 1 })),
+    stateAt: (streamId, moment) =>
+      replay(
+        origin,
+        "version" in moment
+          ? store.load(streamId, { to: moment.version })
+          : Stream.takeWhile(store.load(streamId), (event) => event.recordedAt <= moment.time)
+      ),
+    events: (streamId) => Stream.mapEffect(store.load(streamId), decode),
+    ofCommand: (commandId) => Effect.flatMap(store.readCommand(commandId), Effect.forEach(decode))
+  }
+}

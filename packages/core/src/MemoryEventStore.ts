@@ -1,0 +1,164 @@
+/**
+ * The event store in memory: for tests, and for programs whose facts need not outlive them. It obeys the same contract
+ * as the PostgreSQL store, JSON round trip included.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import type * as Schema from "effect/Schema"
+import * as EventStore from "./EventStore.ts"
+import { CommandIdConflict, EventStoreError, VersionConflict } from "./EventStoreError.ts"
+import * as ExpectedVersion from "./ExpectedVersion.ts"
+import type { RecordedEvent } from "./RecordedEvent.ts"
+import type { StreamId } from "./StreamId.ts"
+import * as UuidV7 from "./UuidV7.ts"
+
+/** Positions of the log are 1-based and dense, so position p stands at index p − 1. */
+interface Log {
+  readonly all: Array<RecordedEvent>
+  readonly streams: Map<string, Array<RecordedEvent>>
+  /** The events that each command stored. */
+  readonly commands: Map<string, ReadonlyArray<RecordedEvent>>
+  readonly listeners: Set<Queue.Queue<void>>
+}
+
+/** As many as there were appends. */
+type Results = NonEmptyReadonlyArray<EventStore.AppendResult>
+
+/** What JSON makes of a value, frozen, so that no reader can change what was stored. */
+const stored = (data: Schema.Json): Schema.Json => {
+  const copy: Schema.Json = JSON.parse(JSON.stringify(data))
+  return freeze(copy)
+}
+
+const freeze = (value: Schema.Json): Schema.Json => {
+  if (typeof value === "object" && value !== null) {
+    for (const member of Object.values(value)) freeze(member)
+    Object.freeze(value)
+  }
+  return value
+}
+
+const versionOf = (log: Log, streamId: StreamId): number => (log.streams.get(streamId)?.length ?? 0) - 1
+
+/** Checks each append against the stream as the appends before it leave it. */
+const conflict = (log: Log, appends: ReadonlyArray<EventStore.StreamAppend>): VersionConflict | undefined => {
+  const versions = new Map<StreamId, number>()
+  for (const { events, expected, streamId } of appends) {
+    const actual = versions.get(streamId) ?? versionOf(log, streamId)
+    if (!ExpectedVersion.admits(expected, actual)) return new VersionConflict({ streamId, expected, actual })
+    versions.set(streamId, actual + events.length)
+  }
+  return undefined
+}
+
+/** The first outcome of a command that comes again, or its refusal when it now asks for other streams. */
+const again = (
+  commandId: string,
+  appends: ReadonlyArray<EventStore.StreamAppend>,
+  events: ReadonlyArray<RecordedEvent>
+): Effect.Effect<Results, CommandIdConflict> => {
+  const last = new Map(events.map((event) => [event.streamId, event]))
+  const streamIds = new Set(appends.map((append) => append.streamId))
+  if (streamIds.size !== last.size || [...streamIds].some((streamId) => !last.has(streamId))) {
+    return Effect.fail(
+      new CommandIdConflict({ commandId, streamIds: [...streamIds], storedStreamIds: [...last.keys()] })
+    )
+  }
+  return Effect.succeed(
+    appends.map(({ streamId }) => {
+      const { globalPosition, version } = last.get(streamId)!
+      return { version, globalPosition, duplicate: true }
+    }) as unknown as Results
+  )
+}
+
+const write = (
+  log: Log,
+  appends: ReadonlyArray<EventStore.StreamAppend>,
+  context: EventStore.AppendContext,
+  recordedAt: number
+): Results => {
+  const { causationId, commandId, correlationId } = context
+  const metadata = stored(context.metadata) as Schema.JsonObject
+  const bodies = appends.map(({ events }) => events.map((event) => stored(event.data)))
+  const written: Array<RecordedEvent> = []
+  const results = appends.map(({ events, streamId }, i) => {
+    let stream = log.streams.get(streamId)
+    if (stream === undefined) log.streams.set(streamId, stream = [])
+    for (let j = 0; j < events.length; j++) {
+      const event: RecordedEvent = {
+        streamId,
+        version: stream.length,
+        globalPosition: BigInt(log.all.length + 1),
+        type: events[j]!.type,
+        data: bodies[i]![j]!,
+        eventId: UuidV7.make(recordedAt),
+        commandId,
+        correlationId,
+        causationId,
+        recordedAt,
+        metadata
+      }
+      stream.push(event)
+      log.all.push(event)
+      written.push(event)
+    }
+    return { version: stream.length - 1, globalPosition: BigInt(log.all.length), duplicate: false }
+  })
+  log.commands.set(commandId, written)
+  for (const listener of log.listeners) Queue.offerUnsafe(listener, undefined)
+  return results as unknown as Results
+}
+
+const transact = (log: Log): EventStore.Operations["transact"] => (appends, context) =>
+  Effect.clockWith((clock): ReturnType<EventStore.Operations["transact"]> => {
+    const known = log.commands.get(context.commandId)
+    if (known !== undefined) return again(context.commandId, appends, known)
+    const refused = conflict(log, appends)
+    if (refused !== undefined) return Effect.fail(refused)
+    return Effect.try({
+      try: () => write(log, appends, context, clock.currentTimeMillisUnsafe()),
+      catch: (cause) => new EventStoreError({ operation: "append", retryable: false, cause })
+    })
+  })
+
+const read = (log: Log): EventStore.Operations["read"] => (streamId, options = {}) =>
+  Effect.sync(() => {
+    const stream = log.streams.get(streamId) ?? []
+    const range = stream.slice(Math.max(0, options.from ?? 0), options.to === undefined ? undefined : options.to + 1)
+    if (options.direction === "backwards") range.reverse()
+    return options.maxCount === undefined ? range : range.slice(0, options.maxCount)
+  })
+
+const readAll = (log: Log): EventStore.Operations["readAll"] => ({ after, limit, types }) =>
+  Effect.sync(() => {
+    const page = log.all.slice(Number(after), Number(after) + limit)
+    return {
+      events: types === undefined ? page : page.filter((event) => types.includes(event.type)),
+      position: page.at(-1)?.globalPosition ?? after,
+      head: BigInt(log.all.length)
+    }
+  })
+
+/** An empty store of its own. */
+export const make: Effect.Effect<EventStore.Service> = Effect.sync(() => {
+  const log: Log = { all: [], streams: new Map(), commands: new Map(), listeners: new Set() }
+  return EventStore.make({
+    transact: transact(log),
+    read: read(log),
+    readAll: readAll(log),
+    readCommand: (commandId) => Effect.sync(() => log.commands.get(commandId) ?? []),
+    listen: Effect.map(
+      Effect.acquireRelease(
+        Effect.tap(Queue.sliding<void>(1), (queue) => Effect.sync(() => log.listeners.add(queue))),
+        (queue) => Effect.andThen(Effect.sync(() => log.listeners.delete(queue)), Queue.shutdown(queue))
+      ),
+      Queue.take
+    )
+  })
+})
+
+/** Provides an empty store of its own, whose events live as long as the layer. */
+export const layer: Layer.Layer<EventStore.EventStore> = Layer.effect(EventStore.EventStore, make)
