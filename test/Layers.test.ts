@@ -28,7 +28,7 @@ interface Manifest {
 /** Specifiers imported by a module; doc comments do not count. */
 const specifiers = (code: string): ReadonlyArray<string> =>
   [
-    ...code.matchAll(/^(?:import|export)\s+(?:type\s+)?(?:[\w*{][^"'=;()]*\sfrom\s+)?["']([^"']+)["']/gm),
+    ...code.matchAll(/^(?:import|export)\s+(?:type\s+)?(?:[\w*{},\s$]+\sfrom\s+)?["']([^"']+)["']/gm),
     ...code.matchAll(/^(?!\s*(?:\*|\/\/)).*\bimport\(\s*["']([^"']+)["']/gm)
   ].flatMap(([, specifier]) => specifier ?? [])
 
@@ -53,6 +53,7 @@ it("finds imports in their many forms", () => {
     `import {\n  D1,\n  type D2\n} from "d"`,
     `export * from "e"`,
     `export const f = "no import"`,
+    `export interface X extends Y<Z> {\n  /** \n * import * as G from "g"`,
     ` * import * as G from "g"`,
     `  const h = await import("h")`,
     `// import("i")`
