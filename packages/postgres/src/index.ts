@@ -1,1 +1,4 @@
-export {}
+/**
+ * The event store on PostgreSQL.
+ */
+export * as PostgresEventStore from "./PostgresEventStore.ts"

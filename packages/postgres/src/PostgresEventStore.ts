@@ -1,0 +1,235 @@
+/**
+ * The event store on PostgreSQL.
+ *
+ * Concurrent appends are grouped: one statement and one commit for all that wait. The statement holds one lock until its
+ * commit, so global positions are drawn in commit order and without gaps, and a reader needs no trick at all.
+ */
+import * as EventStore from "@composable-ts/core/EventStore"
+import { CommandIdConflict, EventStoreError, VersionConflict } from "@composable-ts/core/EventStoreError"
+import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
+import { PgClient } from "@effect/sql-pg/PgClient"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { MigrationError } from "effect/sql/Migrator"
+import { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as AppendStatement from "./internal/appendStatement.ts"
+import * as GroupCommit from "./internal/GroupCommit.ts"
+import * as Listener from "./internal/Listener.ts"
+import { columns, recorded } from "./internal/rows.ts"
+import { channel, migrate } from "./internal/schema.ts"
+
+/** How the store works. */
+export interface Options {
+  /** The schema that holds the log: lower-case letters, digits and `_`. Default `composable`. */
+  readonly schema?: string | undefined
+}
+
+const schemaShape = /^[a-z_][a-z0-9_]{0,50}$/
+
+type Appended = NonEmptyReadonlyArray<EventStore.AppendResult>
+type AppendFailure = VersionConflict | CommandIdConflict | EventStoreError
+type Submission = GroupCommit.Submission<AppendStatement.Command, Appended, AppendFailure>
+
+const limits: GroupCommit.Limits<AppendStatement.Command> = {
+  size: 128,
+  weight: 4 * 1024 * 1024,
+  weigh: (command) => command.weight,
+  key: (command) => command.context.commandId,
+  capacity: 10_000,
+  lanes: 2
+}
+
+/** How long to try to find out what became of a group whose connection was lost. */
+const resend = Schedule.exponential("50 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "10 seconds" }))
+
+const failed = (operation: string) => (error: SqlError): EventStoreError =>
+  new EventStoreError({ operation, retryable: error.isRetryable, cause: error })
+
+const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Operations["readCommand"]) => {
+  const text = AppendStatement.text(schema)
+
+  const send = (commands: ReadonlyArray<AppendStatement.Command>) =>
+    Effect.map(
+      client.unsafe(text, AppendStatement.parameters(commands)).values,
+      ([row]) => AppendStatement.answers(commands, row as unknown as AppendStatement.Row)
+    )
+
+  /** The outcome of a command whose id the log knows: stored by an earlier command, or by ours before its answer was lost. */
+  const known = ({ context, parts }: AppendStatement.Command): Effect.Effect<Appended, AppendFailure> =>
+    Effect.flatMap(readCommand(context.commandId), (events) => {
+      const last = new Map(events.map((event) => [event.streamId, event]))
+      const streamIds = new Set<string>(parts.map(({ streamId }) => streamId))
+      if (streamIds.size !== last.size || [...streamIds].some((streamId) => !last.has(streamId))) {
+        const storedStreamIds = [...last.keys()]
+        return Effect.fail(
+          new CommandIdConflict({ commandId: context.commandId, streamIds: [...streamIds], storedStreamIds })
+        )
+      }
+      const duplicate = events[0]?.eventId !== parts[0].eventIds[0]
+      return Effect.succeed(parts.map(({ streamId }) => {
+        const { globalPosition, version } = last.get(streamId)!
+        return { version, globalPosition, duplicate }
+      }) as unknown as Appended)
+    })
+
+  const outcome = (
+    command: AppendStatement.Command,
+    answer: AppendStatement.Answer
+  ): Effect.Effect<Appended, AppendFailure> => {
+    switch (answer._tag) {
+      case "Stored":
+        return Effect.succeed(answer.results)
+      case "Known":
+        return known(command)
+      case "Conflict": {
+        const { expected, streamId } = command.parts[answer.part]!
+        return Effect.fail(new VersionConflict({ streamId, expected, actual: answer.actual }))
+      }
+    }
+  }
+
+  /**
+   * Sending again is safe at any time: the log knows a command by its id. So a lost connection, whatever had reached the
+   * server, is resolved by asking again; and when a group fails for another reason, its commands are sent one by one, so
+   * that only the culprit fails.
+   */
+  const flush = (group: ReadonlyArray<Submission>): Effect.Effect<void> =>
+    send(group.map(({ input }) => input)).pipe(
+      Effect.retry({ schedule: resend, while: (error) => error.isRetryable }),
+      Effect.matchCauseEffect({
+        onSuccess: (answers) =>
+          Effect.sync(() => {
+            answers.forEach((answer, i) => group[i]!.complete(outcome(group[i]!.input, answer)))
+          }),
+        onFailure: (cause) =>
+          group.length > 1
+            ? Effect.forEach(group, (submission) => flush([submission]), { discard: true })
+            : Effect.sync(() => {
+              for (const { complete } of group) {
+                complete(Effect.mapError(Effect.failCause(cause), failed("append")))
+              }
+            })
+      })
+    )
+
+  return Effect.map(
+    GroupCommit.make<AppendStatement.Command, Appended, AppendFailure>(limits, flush),
+    (submit): EventStore.Operations["transact"] => (appends, context) =>
+      Effect.clockWith((clock) => submit(AppendStatement.command(appends, context, clock.currentTimeMillisUnsafe())))
+  )
+}
+
+const makeRead = (client: PgClient, schema: string): EventStore.Operations["read"] => {
+  const select = (order: "ASC" | "DESC") =>
+    `SELECT ${columns} FROM ${schema}.events WHERE stream_id = $1 AND version >= $2 AND version <= $3
+     ORDER BY version ${order} LIMIT $4`
+  const forwards = select("ASC")
+  const backwards = select("DESC")
+  return (streamId, { direction, from = 0, maxCount = null, to = maxVersion } = {}) =>
+    rows(
+      "read",
+      client.unsafe(direction === "backwards" ? backwards : forwards, [
+        streamId,
+        from,
+        Math.min(to, maxVersion),
+        maxCount
+      ])
+    )
+}
+
+/** The largest value of the column. */
+const maxVersion = 2 ** 31 - 1
+
+const rows = (
+  operation: string,
+  statement: { readonly values: Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> }
+): Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError> =>
+  Effect.mapBoth(statement.values, { onFailure: failed(operation), onSuccess: (values) => values.map(recorded) })
+
+/**
+ * Positions are dense, so a page is a range of positions, whatever a filter leaves of it. The head is read in the same
+ * statement, hence in the same snapshot: nothing can be committed between the two.
+ */
+const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["readAll"] => {
+  const select = (filter: string) => `
+    SELECT head, ${columns} FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS log
+    LEFT JOIN LATERAL (
+      SELECT ${columns} FROM ${schema}.events
+      WHERE global_position > $1 AND global_position <= $1 + $2 ${filter}
+    ) AS page ON true ORDER BY global_position`
+  const all = select("")
+  const some = select("AND type = ANY($3)")
+  return ({ after, limit, types }) => {
+    const statement = types === undefined
+      ? client.unsafe(all, [after, limit])
+      : client.unsafe(some, [after, limit, types])
+    return Effect.mapBoth(statement.values, {
+      onFailure: failed("read the log"),
+      onSuccess: (values) => {
+        const head = values[0]![0] as bigint
+        const end = after + BigInt(limit)
+        return {
+          events: values[0]![1] === null ? [] : values.map((row) => recorded(row.slice(1))),
+          position: end < head ? end : head > after ? head : after,
+          head
+        }
+      }
+    })
+  }
+}
+
+const makeReadCommand = (client: PgClient, schema: string): EventStore.Operations["readCommand"] => {
+  const text = `
+    SELECT ${columns} FROM ${schema}.events, (
+      SELECT global_position AS first, command_size AS size FROM ${schema}.events
+      WHERE command_id = $1 AND command_size IS NOT NULL
+    ) AS command
+    WHERE global_position >= command.first AND global_position < command.first + command.size
+    ORDER BY global_position`
+  return (commandId) => rows("read a command's events", client.unsafe(text, [commandId]))
+}
+
+/** Brings the schema up to date and opens the store. */
+export const make = (
+  options: Options = {}
+): Effect.Effect<EventStore.Service, SqlError | MigrationError, PgClient | Scope.Scope> =>
+  Effect.gen(function*() {
+    const schema = options.schema ?? "composable"
+    if (!schemaShape.test(schema)) {
+      return yield* Effect.die(new TypeError(`"${schema}" cannot name the log's schema: it must match ${schemaShape}`))
+    }
+    const client = yield* PgClient
+    yield* Effect.provideService(migrate(schema), SqlClient, client)
+    const readCommand = makeReadCommand(client, schema)
+    return EventStore.make({
+      transact: yield* makeAppend(client, schema, readCommand),
+      read: makeRead(client, schema),
+      readAll: makeReadAll(client, schema),
+      readCommand,
+      listen: yield* Listener.make(client, channel(schema))
+    })
+  })
+
+/**
+ * Provides the event store on the PostgreSQL database of the `PgClient`, which must allow at least three connections:
+ * two to append, one to listen.
+ *
+ * @example
+ * ```ts no-run
+ * import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
+ * import * as PgClient from "@effect/sql-pg/PgClient"
+ * import * as Layer from "effect/Layer"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * const Database = PgClient.layer({ url: Redacted.make("postgres://localhost/shop") })
+ * export const Events = PostgresEventStore.layer().pipe(Layer.provideMerge(Database))
+ * ```
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<EventStore.EventStore, SqlError | MigrationError, PgClient> =>
+  Layer.effect(EventStore.EventStore, make(options))

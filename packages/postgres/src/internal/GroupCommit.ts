@@ -1,0 +1,120 @@
+/**
+ * Group commit: what callers submit while a commit is under way goes together into the next one. Nothing waits when
+ * nothing is under way, and the busier the callers, the larger the groups.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+
+/** What a caller submits, while it is under way. */
+export interface Submission<out In, in out Out, in out E> {
+  readonly input: In
+  /** Tells the caller its outcome. Only the first call counts. */
+  readonly complete: (outcome: Effect.Effect<Out, E>) => void
+}
+
+/** How groups are made. */
+export interface Limits<in In> {
+  /** The most submissions in a group. */
+  readonly size: number
+  /** The most weight in a group; a heavier submission goes alone. */
+  readonly weight: number
+  readonly weigh: (input: In) => number
+  /** Submissions with equal keys go into different groups, in the order of arrival. */
+  readonly key: (input: In) => string
+  /** How many submissions may be under way or waiting; callers beyond it wait for their turn. */
+  readonly capacity: number
+  /** How many groups may be under way at once. */
+  readonly lanes: number
+}
+
+type State = "waiting" | "flushing" | "done"
+
+class Entry<In, Out, E> implements Submission<In, Out, E> {
+  state: State = "waiting"
+  readonly input: In
+  readonly resume: (outcome: Effect.Effect<Out, E>) => void
+  onDone: (() => void) | undefined = undefined
+
+  constructor(input: In, resume: (outcome: Effect.Effect<Out, E>) => void) {
+    this.input = input
+    this.resume = resume
+  }
+
+  readonly complete = (outcome: Effect.Effect<Out, E>): void => {
+    if (this.state === "done") return
+    this.state = "done"
+    this.resume(outcome)
+    this.onDone?.()
+  }
+}
+
+/**
+ * Begins to commit groups with `flush`, which must complete every submission that it is given and does not fail.
+ *
+ * Interrupting a caller whose submission still waits takes it back. One that is being flushed cannot be taken back: the
+ * interruption then takes effect when its outcome is certain.
+ */
+export const make = <In, Out, E>(
+  limits: Limits<In>,
+  flush: (group: ReadonlyArray<Submission<In, Out, E>>) => Effect.Effect<void>
+): Effect.Effect<(input: In) => Effect.Effect<Out, E>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    type Waiting = Entry<In, Out, E>
+    let waiting: Array<Waiting> = []
+    const idle: Array<() => void> = []
+    const room = Semaphore.makeUnsafe(limits.capacity)
+
+    const takeGroup = (): ReadonlyArray<Waiting> => {
+      const group: Array<Waiting> = []
+      const left: Array<Waiting> = []
+      const keys = new Set<string>()
+      let weight = 0
+      for (const entry of waiting) {
+        const key = limits.key(entry.input)
+        const entryWeight = limits.weigh(entry.input)
+        const fits = group.length === 0 ||
+          (left.length === 0 && group.length < limits.size && weight + entryWeight <= limits.weight)
+        if (fits && !keys.has(key)) {
+          entry.state = "flushing"
+          group.push(entry)
+          keys.add(key)
+          weight += entryWeight
+        } else {
+          left.push(entry)
+        }
+      }
+      waiting = left
+      return group
+    }
+
+    const awaitWork = Effect.callback<void>((resume) => {
+      if (waiting.length > 0) return resume(Effect.void)
+      idle.push(() => resume(Effect.void))
+    })
+
+    const lane = Effect.gen(function*() {
+      while (true) {
+        yield* awaitWork
+        // The callers that the last group released are resumed in this very turn: let them submit before the next one.
+        yield* Effect.yieldNow
+        const group = takeGroup()
+        if (group.length > 0) yield* Effect.uninterruptible(flush(group))
+      }
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(() => waiting.forEach((entry) => entry.complete(Effect.interrupt))))
+    for (let i = 0; i < limits.lanes; i++) yield* Effect.forkScoped(lane)
+
+    const submit = (input: In): Effect.Effect<Out, E> =>
+      Effect.callback<Out, E>((resume) => {
+        const entry: Waiting = new Entry(input, resume)
+        waiting.push(entry)
+        idle.pop()?.()
+        return Effect.callback<void>((released) => {
+          if (entry.state === "waiting") waiting = waiting.filter((other) => other !== entry)
+          if (entry.state === "flushing") entry.onDone = () => released(Effect.void)
+          else released(Effect.void)
+        })
+      })
+    return (input) => room.withPermit(submit(input))
+  })
