@@ -44,7 +44,10 @@ export const none: None = Object.freeze({ _tag: "None" })
  * Fx.append({ _tag: "Opened" }) // => { _tag: "Append", events: [{ _tag: "Opened" }] }
  * ```
  */
-export const append = <const E>(...events: readonly [E, ...ReadonlyArray<E>]): Append<E> => ({ _tag: "Append", events })
+export const append = <const E, const Rest extends ReadonlyArray<unknown>>(
+  first: E,
+  ...rest: Rest
+): Append<E | Rest[number]> => ({ _tag: "Append", events: [first, ...rest] })
 
 /**
  * Refuses the command. The reason is a plain tagged record, so that the caller can tell reasons apart and tests can
