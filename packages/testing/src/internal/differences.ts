@@ -1,0 +1,56 @@
+/**
+ * Where two values differ, a line for each place: `[0].total: expected 5, got 6`.
+ */
+import * as Equal from "effect/Equal"
+import * as Formatter from "effect/Formatter"
+
+/** Enough to see the mistake; a value that differs in more places is better read as a whole. */
+const mostLines = 12
+
+type Members = Readonly<Record<string, unknown>>
+
+const isRecord = (value: unknown): value is Members => {
+  if (typeof value !== "object" || value === null || Equal.isEqual(value)) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null || Array.isArray(value)
+}
+
+/** Two values of one kind are compared member by member; of two different events nothing but the names is worth saying. */
+const alike = (expected: unknown, actual: unknown): readonly [Members, Members] | undefined =>
+  isRecord(expected) && isRecord(actual) && Array.isArray(expected) === Array.isArray(actual) &&
+    expected["_tag"] === actual["_tag"]
+    ? [expected, actual]
+    : undefined
+
+const isIdentifier = /^[A-Za-z_$][\w$]*$/
+
+const step = (parent: Members, key: string): string =>
+  Array.isArray(parent) ? `[${key}]` : isIdentifier.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`
+
+const member = (parent: Members, key: string): string =>
+  Object.hasOwn(parent, key) ? Formatter.format(parent[key]) : "nothing"
+
+/** The places in which the actual value differs from the expected one, outermost first. */
+export const differences = (expected: unknown, actual: unknown): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  const compare = (path: string, expected: Members, actual: Members): void => {
+    for (const key of new Set([...Object.keys(expected), ...Object.keys(actual)])) {
+      const here = path + step(expected, key)
+      const both = Object.hasOwn(expected, key) && Object.hasOwn(actual, key)
+      if (both && Equal.equals(expected[key], actual[key])) continue
+      const parts = both ? alike(expected[key], actual[key]) : undefined
+      if (parts === undefined) {
+        lines.push(`${here.replace(/^\./, "")}: expected ${member(expected, key)}, got ${member(actual, key)}`)
+      } else {
+        compare(here, ...parts)
+      }
+    }
+  }
+  const parts = alike(expected, actual)
+  if (parts !== undefined) compare("", ...parts)
+  // Values that are no plain records say themselves how they compare; where is not to be seen from outside.
+  if (lines.length === 0) lines.push(`expected ${Formatter.format(expected)}, got ${Formatter.format(actual)}`)
+  return lines.length <= mostLines
+    ? lines
+    : [...lines.slice(0, mostLines), `and ${lines.length - mostLines} more places`]
+}
