@@ -13,6 +13,7 @@ import {
   realpath,
   rename,
   rm,
+  rmdir,
   stat,
   symlink,
   writeFile
@@ -33,6 +34,8 @@ interface PlaceRecord {
   readonly path: string
   readonly device: number
 }
+
+const ignore = () => {}
 
 const exists = (path: string) => lstat(path).then(() => true, () => false)
 
@@ -80,7 +83,8 @@ const makePlace = async (dataDir: string, user: ServiceUser): Promise<string> =>
     if (!trusted || !(await canEnter(root, user))) continue
     const place = join(root, randomBytes(8).toString("hex"))
     const unfinished = `${place}.new`
-    await mkdir(unfinished)
+    // Recursive, because a sweep may have removed the root, which was empty.
+    await mkdir(unfinished, { recursive: true })
     await chmod(unfinished, 0o711)
     await writeRecord(unfinished, dataDir)
     // The link comes first: a place that no link points at may be swept.
@@ -110,6 +114,8 @@ export const sweep = async (roots: ReadonlyArray<string> = defaultRoots): Promis
         await rm(place, { recursive: true, force: true })
       }
     }
+    // Gone with the last place in it; elsewhere it is not empty or not there.
+    await rmdir(root).catch(ignore)
   }
 }
 

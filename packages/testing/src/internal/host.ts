@@ -59,8 +59,7 @@ const settingsDiffer = (): Failure => ({
 
 const attach = (socket: Socket): void => {
   onMessages<Request>(socket, (request) => {
-    if (request.type === "join") admit(socket, request.settings)
-    else work = work.then(() => serve(socket, request.type))
+    work = work.then(() => request.type === "join" ? admit(socket, request.settings) : serve(socket, request.type))
   })
   const leave = () => {
     if (clients.delete(socket) && clients.size === 0) void shutDown()
@@ -91,17 +90,18 @@ const killed = (): Failure => ({
 })
 
 const serve = async (socket: Socket, type: "kill" | "restart"): Promise<void> => {
-  if (phase === "stopping" || cluster === undefined || server === undefined) return
+  if (isStopping() || cluster === undefined || server === undefined) return
   try {
-    const { port } = server
     const wasKilled = phase === "killed"
     phase = "killed"
     if (type === "kill") {
       if (!wasKilled) await Postmaster.kill(server)
     } else {
       if (!wasKilled) await Postmaster.stop(server, "fast")
-      server = watch(await Postmaster.startOn(cluster, port))
-      phase = "ready"
+      server = await Postmaster.startOn(cluster, server.port)
+      void watch(server, cluster.logFile)
+      // The last client may have left while the server started.
+      if (!isStopping()) phase = "ready"
     }
     socket.write(encode({ type: "done" }))
   } catch (error) {
@@ -109,18 +109,19 @@ const serve = async (socket: Socket, type: "kill" | "restart"): Promise<void> =>
   }
 }
 
-const watch = (postmaster: Postmaster.Postmaster): Postmaster.Postmaster => {
-  void postmaster.exited.then(async (how) => {
-    if (phase !== "ready" || server !== postmaster || cluster === undefined) return
-    const failure: Failure = {
-      reason: "ServerStopped",
-      message: `The embedded PostgreSQL ended unexpectedly (${how}). Start it again: it recovers what was committed.`,
-      log: await Postmaster.tail(cluster.logFile)
-    }
-    await broadcast({ type: "stopped", failure })
-    await shutDown()
-  })
-  return postmaster
+const isStopping = () => phase === "stopping"
+
+/** Tells the clients when a server ends that nobody asked to end, and ends with it. */
+const watch = async (watched: Postmaster.Postmaster, logFile: string): Promise<void> => {
+  const how = await watched.exited
+  if (phase !== "ready" || server !== watched) return
+  const failure: Failure = {
+    reason: "ServerStopped",
+    message: `The embedded PostgreSQL ended unexpectedly (${how}). Start it again: it recovers what was committed.`,
+    log: await Postmaster.tail(logFile)
+  }
+  await broadcast({ type: "stopped", failure })
+  await shutDown()
 }
 
 const shutDown = async (): Promise<void> => {
@@ -226,7 +227,8 @@ const startServer = async (user: ServiceUser | undefined, runtime: RuntimeFolder
     settings: options.settings,
     logFile: join(dataDir, "postgres.log")
   }
-  server = watch(await Postmaster.start(cluster))
+  server = await Postmaster.start(cluster)
+  void watch(server, cluster.logFile)
   const url = `postgresql://${Postmaster.superuser}:${password}@127.0.0.1:${server.port}/postgres`
   ready = { type: "ready", url, dataDir, port: server.port }
 }

@@ -106,6 +106,8 @@ const hostEnded = (child: ChildProcess | undefined): Failure => ({
   log: ""
 })
 
+const ignore = () => {}
+
 const failureOf = ({ log, message, reason }: Failure) => new HostFailure(reason, message, { log })
 
 /** Undefined when this host cannot serve us and another attempt should be made. */
@@ -117,9 +119,9 @@ const converse = (
   new Promise((resolve, reject) => {
     let leaving = false
     const waiting: Array<{ readonly resolve: () => void; readonly reject: (error: HostFailure) => void }> = []
-    let stop: (failure: Failure) => void = () => {}
+    let stop: (failure: Failure) => void = ignore
     const stopped = new Promise<Failure>((resolve) => stop = resolve)
-    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()))
+    const closed = new Promise<boolean>((resolve) => socket.once("close", () => resolve(true)))
     signal.addEventListener("abort", () => {
       socket.destroy()
       reject(signal.reason)
@@ -140,7 +142,7 @@ const converse = (
       leaving = true
       socket.ref()
       socket.end()
-      const left = await Promise.race([closed.then(() => true), sleep(leaveMillis, false, { ref: false })])
+      const left = await Promise.race([closed, sleep(leaveMillis, false, { ref: false })])
       if (!left) {
         throw new HostFailure(
           "HostFailed",
@@ -171,13 +173,13 @@ const converse = (
       }
     })
     // What went wrong with a connection matters only in that it is over, and "close" says so.
-    socket.on("error", () => {})
+    socket.on("error", ignore)
     child?.once("error", (error) => {
       reject(
         new HostFailure("HostFailed", `${process.execPath} could not be started: ${error.message}`, { cause: error })
       )
     })
-    void closed.then(() => {
+    socket.once("close", () => {
       const failure = hostEnded(child)
       for (const { reject } of waiting) reject(failureOf(failure))
       if (!leaving) stop(failure)

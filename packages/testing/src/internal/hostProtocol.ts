@@ -3,6 +3,7 @@
  * Both ends are always the same package, so lines are trusted as written.
  */
 import type { Socket } from "node:net"
+import { errorCode } from "./errorCode.ts"
 
 export type Settings = Readonly<Record<string, string>>
 
@@ -61,6 +62,15 @@ export class HostFailure extends Error {
 export const toFailure = (error: unknown): Failure => {
   if (error instanceof HostFailure) {
     return { reason: error.reason, message: error.message, log: error.log }
+  }
+  if (errorCode(error) !== undefined && error instanceof Error) {
+    return {
+      reason: "DataFolder",
+      message:
+        `The embedded PostgreSQL could not use a file or folder it needs: ${error.message}. Perhaps it belongs to `
+        + "another user, or the disk is full or read-only. Mend that, or choose another data folder.",
+      log: ""
+    }
   }
   const text = error instanceof Error ? error.stack ?? error.message : String(error)
   return { reason: "HostFailed", message: `The process that holds the embedded PostgreSQL failed: ${text}`, log: "" }

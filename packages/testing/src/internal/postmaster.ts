@@ -1,7 +1,7 @@
 /** PostgreSQL's own processes: making a cluster, starting, stopping and killing a server, finding one left behind. */
 import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { chown, mkdir, open, readdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises"
+import { chown, mkdir, open, readFile, readlink, rename, rm, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -9,6 +9,7 @@ import { promisify } from "node:util"
 import { errorCode } from "./errorCode.ts"
 import { HostFailure, type Settings } from "./hostProtocol.ts"
 import type { PostgresBinaries } from "./postgresBinaries.ts"
+import { isRunning, processTable } from "./processTable.ts"
 import type { ServiceUser } from "./serviceUser.ts"
 
 /** Everything that stays the same from one start of a server to the next. */
@@ -241,35 +242,19 @@ export const kill = async ({ exited, process: child }: Postmaster): Promise<void
   if (child.pid === undefined) return
   // Stopped first, so that it can neither start another process nor tidy up after those that are killed.
   child.kill("SIGSTOP")
-  for (const pid of await childrenOf(child.pid)) signal(pid, "SIGKILL")
+  for (const { parent, pid } of await processTable()) {
+    if (parent === child.pid) signal(pid, "SIGKILL")
+  }
   child.kill("SIGKILL")
   await exited
 }
 
-const childrenOf = async (parent: number): Promise<ReadonlyArray<number>> => {
-  if (process.platform !== "linux") {
-    const { stdout } = await promisify(execFile)("ps", ["-axo", "pid=,ppid="])
-    return stdout.split("\n").map((line) => line.trim().split(/\s+/).map(Number))
-      .flatMap(([pid, ppid]) => pid !== undefined && ppid === parent ? [pid] : [])
-  }
-  const pids = (await readdir("/proc")).map(Number).filter(Number.isInteger)
-  const states = await Promise.all(pids.map((pid) => processState(pid)))
-  return pids.filter((_, index) => states[index]?.parent === parent)
-}
-
-const processState = async (pid: number): Promise<{ readonly state: string; readonly parent: number } | undefined> => {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")
-  // The name, in parentheses, may hold anything; the fields after its end do not.
-  const [state, parent] = text.slice(text.lastIndexOf(")") + 2).split(" ")
-  return state === undefined || parent === undefined ? undefined : { state, parent: Number(parent) }
-}
-
-const signal = (pid: number, name: NodeJS.Signals | 0): boolean => {
+const signal = (pid: number, name: NodeJS.Signals): void => {
   try {
-    return process.kill(pid, name)
+    process.kill(pid, name)
   } catch (error) {
-    if (errorCode(error) === "ESRCH") return false
-    throw error
+    // Ended meanwhile.
+    if (errorCode(error) !== "ESRCH") throw error
   }
 }
 
@@ -294,10 +279,6 @@ const isPostmasterOf = async (folder: string, pid: number): Promise<boolean> => 
   }
 }
 
-const isAlive = async (pid: number): Promise<boolean> =>
-  // Where no process collects the dead, an orphan stays on as a zombie.
-  signal(pid, 0) && (process.platform !== "linux" || !["Z", "X", undefined].includes((await processState(pid))?.state))
-
 /** Ends a server that is not our child. */
 export const stopProcess = async (pid: number): Promise<void> => {
   const steps = [["SIGINT", fastStopMillis], ["SIGQUIT", immediateStopMillis], [
@@ -307,11 +288,11 @@ export const stopProcess = async (pid: number): Promise<void> => {
   for (const [name, patience] of steps) {
     const deadline = Date.now() + patience
     signal(pid, name)
-    while (await isAlive(pid)) {
+    while (await isRunning(pid)) {
       if (Date.now() > deadline) break
       await sleep(pollMillis)
     }
-    if (!(await isAlive(pid))) return
+    if (!(await isRunning(pid))) return
   }
   throw new HostFailure(
     "StartFailed",
