@@ -2,7 +2,7 @@
  * What the documents show works: each `ts` fence of a Markdown document and of a doc comment is type-checked and run,
  * the scripts they name exist, their links lead somewhere. `CONTRIBUTING.md` tells authors how to write fences.
  */
-import { beforeAll, describe, it } from "@effect/vitest"
+import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { globSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Offer, unknownScripts } from "./docs/Command.ts"
@@ -47,6 +47,13 @@ describe.each(markdown)("$document", ({ document, read: { fences, problems }, te
   it("has only fences that a reader can trust", () => expectNone(problems))
   it("has links that lead somewhere", () => expectNone(broken(root, document, text)))
   it("names scripts that exist", () => expectNone(unknownScripts(document, text, fences, offer)))
+})
+
+it("the documents' test command is the one that CI runs", () => {
+  const command = `npx -y pnpm@${offer.pnpm} test`
+  assert.include(textOf(".ci/run"), `\n${command} `)
+  const naming = markdown.filter(({ document }) => document === "README.md" || document === "CONTRIBUTING.md")
+  for (const { document, text } of naming) assert.include(text, command, document)
 })
 
 it("the examples in doc comments are fences that a reader can trust", () =>
