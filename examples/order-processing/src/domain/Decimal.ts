@@ -1,0 +1,32 @@
+/**
+ * Exact decimal numbers: `BigDecimal` in memory, decimal strings such as `"14.00"` in JSON. A binary float is never
+ * involved, because 0.1 has no exact one.
+ */
+import { BigDecimal, Schema, SchemaTransformation } from "effect"
+
+/** An exact decimal number. */
+export type Decimal = BigDecimal.BigDecimal
+
+/** Digits and at most one point: no exponent, with which a short text could stand for a gigabyte of zeros. */
+const plainNotation = /^-?\d{1,40}(\.\d{1,20})?$/
+
+/** The number in plain notation with at least this many decimals, and more where it has more. Nothing is rounded. */
+export const format = (number: Decimal, leastDecimals = 2): string => {
+  const decimals = Math.max(BigDecimal.normalize(number).scale, leastDecimals)
+  const { value } = BigDecimal.scale(number, decimals)
+  const digits = `${value < 0n ? -value : value}`.padStart(decimals + 1, "0")
+  const point = digits.length - decimals
+  const sign = value < 0n ? "-" : ""
+  return decimals === 0 ? `${sign}${digits}` : `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
+}
+
+/** A decimal number on the wire. */
+export const Decimal = Schema.String
+  .check(Schema.isPattern(plainNotation, { message: "Expected a decimal number in quotes, such as \"14.00\"" }))
+  .pipe(Schema.decodeTo(
+    Schema.BigDecimal,
+    SchemaTransformation.transform({
+      decode: BigDecimal.fromStringUnsafe,
+      encode: (number: Decimal) => format(number)
+    })
+  ))
