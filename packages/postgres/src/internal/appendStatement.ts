@@ -4,6 +4,7 @@
 import type * as EventStore from "@composable-ts/core/EventStore"
 import type { ExpectedVersion } from "@composable-ts/core/ExpectedVersion"
 import * as UuidV7 from "@composable-ts/core/UuidV7"
+import * as PgTypes from "@effect/sql-pg/PgTypes"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 
 /** A command's events, ready to be sent, as often as it takes: their ids stay the same. */
@@ -104,25 +105,34 @@ export const parameters = (commands: ReadonlyArray<Command>): ReadonlyArray<unkn
     }
   }
   return [
-    [...slots.keys()],
-    commandParts,
-    commandKey,
-    partSlot,
-    partExpected,
-    partSize,
-    eventPart,
-    eventIndex,
-    eventStream,
-    eventType,
-    eventId,
-    eventCommand,
-    eventCommandSize,
-    eventCorrelation,
-    eventCausation,
-    eventData,
-    eventMetadata
+    texts([...slots.keys()]),
+    ints(commandParts),
+    texts(commandKey),
+    ints(partSlot),
+    ints(partExpected),
+    ints(partSize),
+    ints(eventPart),
+    ints(eventIndex),
+    texts(eventStream),
+    texts(eventType),
+    parameter(PgTypes.OID.uuidArray, eventId),
+    texts(eventCommand),
+    ints(eventCommandSize),
+    texts(eventCorrelation),
+    texts(eventCausation),
+    texts(eventData),
+    texts(eventMetadata)
   ]
 }
+
+/** The types are stated, because none can be read off an array that holds only nulls. */
+const parameter = (oid: number, value: ReadonlyArray<string | number | null>): PgTypes.Parameter => ({
+  [PgTypes.ParameterTypeId]: PgTypes.ParameterTypeId,
+  oid,
+  value
+})
+const texts = (values: ReadonlyArray<string | null>) => parameter(PgTypes.OID.textArray, values)
+const ints = (values: ReadonlyArray<number | null>) => parameter(PgTypes.OID.int4Array, values)
 
 /** What became of one command of the group. */
 export type Answer =

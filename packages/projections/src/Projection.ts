@@ -1,0 +1,239 @@
+/**
+ * A projection keeps a read model up to date with the log, asynchronously: nothing of it stands in the way of a command.
+ * What its handlers write and how far it has read commit in one transaction, so every event takes effect exactly once,
+ * whatever crashes and however many processes run it.
+ */
+import type * as Action from "@composable-ts/core/Action"
+import type { EventDecodeFailed, UnknownEventType } from "@composable-ts/core/EventError"
+import { EventStore, type LogPage } from "@composable-ts/core/EventStore"
+import { EventStoreError } from "@composable-ts/core/EventStoreError"
+import type { Recorded } from "@composable-ts/core/History"
+import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
+import { isReadonlyArrayNonEmpty as isNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import type { MigrationError } from "effect/sql/Migrator"
+import * as SqlClient from "effect/sql/SqlClient"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import * as Checkpoint from "./Checkpoint.ts"
+import { CheckpointAhead, ProjectionFailed } from "./ProjectionError.ts"
+
+type Tag = { readonly _tag: string }
+
+/** A projection: `E` how its handlers fail, `R` what they need. */
+export interface Projection<out E, out R> extends Checkpoint.Owner {
+  /** The stored types of the events that it applies; the database filters the rest. */
+  readonly types: ReadonlyArray<string>
+  readonly setUp: Effect.Effect<void, E, R>
+  /** Applies some events, in order of global position. */
+  readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, E | DecodeError, R>
+}
+
+type DecodeError = UnknownEventType | EventDecodeFailed
+
+/** What every projection declares. */
+export interface Declaration<E, R> {
+  readonly name: string
+  /**
+   * Raise it when handlers or tables change: a new version starts from the first event with a set-up of its own, so it
+   * needs tables of its own, too.
+   */
+  readonly version: number
+  /** Makes the read model's tables. Runs once, in one transaction with the first checkpoint. */
+  readonly setUp: Effect.Effect<void, E, R>
+}
+
+/** A handler for each event that matters to the read model; the others are not even read. */
+export type Handlers<Event extends Tag, E, R> = {
+  readonly [Tag in Event["_tag"]]?: (
+    event: Extract<Event, { readonly _tag: Tag }>,
+    recorded: RecordedEvent
+  ) => Effect.Effect<unknown, E, R>
+}
+
+/**
+ * Defines a projection by a handler for each event. Handlers run one after the other, in order of global position, in
+ * the transaction of the `SqlClient` that they ask for.
+ *
+ * @example
+ * ```ts
+ * import * as Action from "@composable-ts/core/Action"
+ * import * as Event from "@composable-ts/core/Event"
+ * import * as Projection from "@composable-ts/projections/Projection"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ * import * as SqlClient from "effect/sql/SqlClient"
+ *
+ * const Visit = Action.define("Visit", { commands: {}, events: { PageSeen: Event.v1({ page: Schema.String }) } })
+ *
+ * const views = Projection.define(Visit, {
+ *   name: "views",
+ *   version: 1,
+ *   setUp: Effect.flatMap(SqlClient.SqlClient, (sql) => sql`CREATE TABLE views (page text PRIMARY KEY, n int)`),
+ *   on: {
+ *     PageSeen: ({ page }) =>
+ *       Effect.flatMap(SqlClient.SqlClient, (sql) => sql`
+ *         INSERT INTO views VALUES (${page}, 1) ON CONFLICT (page) DO UPDATE SET n = views.n + 1`)
+ *   }
+ * })
+ *
+ * views.types // => ["PageSeen.v1"]
+ * ```
+ */
+export const define = <C extends Tag, Event extends Tag, E, R>(
+  source: Action.Vocabulary<C, Event>,
+  declaration: Declaration<E, R> & { readonly on: Handlers<Event, E, R> }
+): Projection<E, R> => {
+  const handlers = declaration.on as Readonly<
+    Record<string, ((event: Event, recorded: RecordedEvent) => Effect.Effect<unknown, E, R>) | undefined>
+  >
+  const handled = Object.keys(handlers) as Array<Event["_tag"]>
+  return {
+    name: declaration.name,
+    version: declaration.version,
+    setUp: declaration.setUp,
+    types: handled.flatMap((tag) => source.storedTypes[tag]),
+    apply: (events) =>
+      Effect.forEach(events, (recorded) =>
+        Effect.flatMap(
+          Effect.fromResult(source.decode(recorded)),
+          (event) => handlers[event._tag]?.(event, recorded) ?? Effect.void
+        ), { discard: true })
+  }
+}
+
+/**
+ * Defines a projection by one handler for a batch of events: one statement for many rows is many times faster than one
+ * for each. `events` names those that matter.
+ */
+export const defineBatch = <C extends Tag, Event extends Tag, const Name extends Event["_tag"], E, R>(
+  source: Action.Vocabulary<C, Event>,
+  declaration: Declaration<E, R> & {
+    readonly events: ReadonlyArray<Name>
+    readonly handle: (
+      batch: NonEmptyReadonlyArray<Recorded<Extract<Event, { readonly _tag: Name }>>>
+    ) => Effect.Effect<unknown, E, R>
+  }
+): Projection<E, R> => ({
+  name: declaration.name,
+  version: declaration.version,
+  setUp: declaration.setUp,
+  types: declaration.events.flatMap((tag) => source.storedTypes[tag]),
+  apply: (events) =>
+    Effect.flatMap(
+      Effect.fromResult(
+        Result.all(events.map((recorded) => Result.map(source.decode(recorded), (event) => ({ event, recorded }))))
+      ),
+      (batch) => Effect.asVoid(declaration.handle(batch as never))
+    )
+})
+
+/** Why a projection does not go on. */
+export type Stopped = ProjectionFailed | CheckpointAhead | EventStoreError | SqlError | MigrationError
+
+/** What running a projection needs besides its handlers' own requirements. */
+export type Requirements = EventStore | SqlClient.SqlClient
+
+const batchSize = 500
+
+/** While the database is away there is nothing to do but to wait for it. */
+const outage = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")])
+
+/** Deadlocks and the like pass, or they are the handler's own doing. */
+const contention = Schedule.exponential("10 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 10 }))
+
+const isOutage = (error: unknown): boolean => {
+  if (error instanceof EventStoreError) return isSqlError(error.cause) ? isOutage(error.cause) : error.retryable
+  return isSqlError(error) && error.reason._tag === "ConnectionError"
+}
+
+const isContention = (error: unknown): boolean =>
+  (error instanceof EventStoreError ? error.retryable : isSqlError(error) && error.isRetryable) && !isOutage(error)
+
+/** A handler's failure of a kind that passes is left as it is, to be tried again; any other stops the projection. */
+const stop =
+  ({ name: projection, version }: Checkpoint.Owner, after: bigint, upTo: bigint) =>
+  (cause: Cause.Cause<unknown>): Effect.Effect<never, ProjectionFailed | SqlError> => {
+    const error = Cause.squash(cause)
+    return isSqlError(error) && error.isRetryable
+      ? Effect.fail(error)
+      : Effect.fail(new ProjectionFailed({ projection, version, after, upTo, cause: error }))
+  }
+
+/** Makes the tables and the first checkpoint in one transaction, in whichever process comes first. */
+const prepare = <E, R>(projection: Projection<E, R>) =>
+  Effect.gen(function*() {
+    yield* Checkpoint.migrate
+    const sql = yield* SqlClient.SqlClient
+    yield* sql.withTransaction(Effect.gen(function*() {
+      const isNew = yield* Checkpoint.start(projection)
+      if (isNew) yield* Effect.catchCause(projection.setUp, stop(projection, 0n, 0n))
+    }))
+  })
+
+/** Applies the next batch, if there is one. Tells how far the read model is for certain, and how far the log. */
+const step = <E, R>(projection: Projection<E, R>) =>
+  Effect.gen(function*() {
+    const events = yield* EventStore
+    const sql = yield* SqlClient.SqlClient
+    const checkpoint = (yield* Checkpoint.read(projection)) ?? 0n
+    const page = yield* events.readAll({ after: checkpoint, limit: batchSize, types: projection.types })
+    if (page.head < checkpoint) {
+      const { name, version } = projection
+      return yield* new CheckpointAhead({ projection: name, version, checkpoint, head: page.head })
+    }
+    if (page.position === checkpoint) return page
+    const applied = yield* sql.withTransaction(Effect.gen(function*() {
+      // First of all: a second process waits here, and then finds that the checkpoint has moved.
+      if (!(yield* Checkpoint.advance(projection, checkpoint, page.position))) return false
+      if (isNonEmpty(page.events)) {
+        yield* Effect.catchCause(projection.apply(page.events), stop(projection, checkpoint, page.position))
+      }
+      return true
+    }))
+    return applied ? page : { ...page, position: checkpoint }
+  }).pipe(
+    Effect.retry({ schedule: contention, while: isContention }),
+    Effect.tapError((error) =>
+      isOutage(error) ? Effect.logWarning(`Projection ${projection.name}: the database is away`, error) : Effect.void
+    ),
+    Effect.retry({ schedule: outage, while: isOutage })
+  )
+
+/** Applies batch after batch until the read model has reached a position of the log. */
+const applyUpTo = <E, R>(projection: Projection<E, R>, target: (page: LogPage) => bigint) =>
+  Effect.gen(function*() {
+    while (true) {
+      const page = yield* step(projection)
+      if (page.position >= target(page)) return page.position
+    }
+  })
+
+/**
+ * Brings the read model up to date with the log as it is now, and returns the position that it has reached.
+ */
+export const catchUp = <E, R>(projection: Projection<E, R>): Effect.Effect<bigint, Stopped, R | Requirements> =>
+  Effect.gen(function*() {
+    yield* prepare(projection)
+    const events = yield* EventStore
+    const { head } = yield* events.readAll({ after: 0n, limit: 0 })
+    return yield* applyUpTo(projection, () => head)
+  })
+
+/**
+ * Keeps the read model up to date for as long as the fiber runs: catches up, then is woken by appends. It fails when an
+ * event cannot be applied; the read model then stands right before it. Any number of processes may run the same
+ * projection.
+ */
+export const run = <E, R>(projection: Projection<E, R>): Effect.Effect<never, Stopped, R | Requirements> =>
+  Effect.scoped(Effect.gen(function*() {
+    yield* prepare(projection)
+    const events = yield* EventStore
+    const appended = yield* events.listen
+    while (true) {
+      yield* applyUpTo(projection, (page) => page.head)
+      yield* appended
+    }
+  }))
