@@ -2,6 +2,7 @@
  * The packages as their users get them: packed, installed by npm into a folder that knows nothing of the workspace,
  * type-checked there under strict options, and run by plain Node without any loader.
  */
+import { serverVariable } from "@composable-ts/testing/TestDatabase"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -132,8 +133,12 @@ describe("a consumer", () => {
   })
 
   it.each(nodes)("runs under %s", { timeout: 60_000 }, async (node) => {
-    assert.include(await execute(consumer, node, ["dist/main.js"]), "loaded Core, Postgres, Projections, Testing")
-    await execute(consumer, node, ["dist/modules.js"])
+    const outcome = `{"state":{"openedBy":"Ada"},"version":0,"refusal":{"_tag":"AlreadyOpen","by":"Ada"}}`
+    // Not the server of this test run: the installed packages have to start their own.
+    const { [serverVariable]: _server, ...env } = process.env
+    const output = await execute(consumer, node, ["dist/main.js"], env)
+    assert.deepStrictEqual(output.trim().split("\n"), [`memory ${outcome}`, `postgres ${outcome}`])
+    await execute(consumer, node, ["dist/modules.js"], env)
   })
 
   it("cannot reach an internal module", async () => {
