@@ -211,7 +211,7 @@ const startServer = async (user: ServiceUser | undefined, runtime: RuntimeFolder
   const owner = clusterExists && user !== undefined ? await ownerOf(folder, user) : user
   const binaries = owner === undefined || await PostgresBinaries.canRun(found, owner)
     ? found
-    : await PostgresBinaries.copyTo(found, join(runtime.path, "native"))
+    : PostgresBinaries.offerAt(found, join(runtime.path, "native"))
   if (clusterExists) {
     await checkVersion(folder, binaries.major)
     const orphan = await Postmaster.findPostmaster(await realpath(folder))

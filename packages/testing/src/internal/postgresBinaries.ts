@@ -1,5 +1,6 @@
 /** Finds the PostgreSQL programs that npm brought, and makes them readable for the user that will run them. */
-import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, stat, symlink } from "node:fs/promises"
+import { chmodSync, copyFileSync, linkSync, mkdirSync, readdirSync, readlinkSync, statSync, symlinkSync } from "node:fs"
+import { lstat, readFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { errorCode } from "./errorCode.ts"
@@ -84,25 +85,35 @@ export const canRun = async ({ native }: PostgresBinaries, user: ServiceUser): P
   return true
 }
 
-/** Copies what a server needs to `target`, readable by everyone. Static libraries stay behind. */
-export const copyTo = async ({ major, native }: PostgresBinaries, target: string): Promise<PostgresBinaries> => {
-  await copyFolder(native, target)
+/** Offers what a server needs under `target`, readable by everyone. Static libraries stay behind. */
+export const offerAt = ({ major, native }: PostgresBinaries, target: string): PostgresBinaries => {
+  offerFolder(native, target)
   return { native: target, major }
 }
 
-const copyFolder = async (source: string, target: string): Promise<void> => {
-  await mkdir(target)
-  await chmod(target, 0o755)
-  for (const entry of await readdir(source, { withFileTypes: true })) {
+// Synchronous, because a thousand small steps are faster so, and nothing else can be done meanwhile.
+const offerFolder = (source: string, target: string): void => {
+  mkdirSync(target)
+  chmodSync(target, 0o755)
+  for (const entry of readdirSync(source, { withFileTypes: true })) {
     const from = join(source, entry.name)
     const to = join(target, entry.name)
-    if (entry.isDirectory()) {
-      await copyFolder(from, to)
-    } else if (entry.isSymbolicLink()) {
-      await symlink(await readlink(from), to)
-    } else if (!entry.name.endsWith(".a")) {
-      await copyFile(from, to)
-      await chmod(to, (await stat(from)).mode & 0o100 ? 0o755 : 0o644)
+    if (entry.isDirectory()) offerFolder(from, to)
+    else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(from), to)
+    else if (!entry.name.endsWith(".a")) offerFile(from, to)
+  }
+}
+
+/** By a second name where the file is readable already and lies on the same device, else by a copy. */
+const offerFile = (from: string, to: string): void => {
+  const { mode } = statSync(from)
+  if ((mode & 0o444) === 0o444) {
+    try {
+      return linkSync(from, to)
+    } catch (error) {
+      if (!["EXDEV", "EPERM", "EMLINK"].includes(errorCode(error) ?? "")) throw error
     }
   }
+  copyFileSync(from, to)
+  chmodSync(to, (mode & 0o100) === 0 ? 0o644 : 0o755)
 }

@@ -101,8 +101,8 @@ export const initialise = async (options: InitialiseOptions): Promise<void> => {
     if (how !== "exit code 0") {
       throw new HostFailure(
         "StartFailed",
-        `initdb could not make a cluster in ${unfinished} (${how}). Most often the disk is full or the folder cannot be `
-          + "written; initdb's own words are below.",
+        `initdb could not make a cluster in ${unfinished} (${how}). Usual causes are a full disk, a folder that cannot be `
+          + "written, and a user id without an entry in /etc/passwd. Its own words are below.",
         { log: output }
       )
     }
