@@ -2,7 +2,7 @@
  * The one place where core touches Effect's schema compiler, which is tagged unstable: should it move, this file does.
  * Without it (or where `new Function` is forbidden) the same codecs run interpreted, three to ten times slower.
  */
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { enable } from "effect/schema/SchemaJITCompiler"
 import * as SchemaAST from "effect/SchemaAST"
