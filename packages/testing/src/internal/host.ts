@@ -209,7 +209,7 @@ const startServer = async (user: ServiceUser | undefined, runtime: RuntimeFolder
   const clusterExists = await isFolder(folder)
   const password = await readPassword(dataDir, clusterExists)
   const owner = clusterExists && user !== undefined ? await ownerOf(folder, user) : user
-  const binaries = owner === undefined || await PostgresBinaries.canRun(found, owner)
+  const binaries = await PostgresBinaries.canRun(found, owner)
     ? found
     : PostgresBinaries.offerAt(found, join(runtime.path, "native"))
   if (clusterExists) {

@@ -2,7 +2,7 @@
 import { chmodSync, copyFileSync, linkSync, mkdirSync, readdirSync, readlinkSync, statSync, symlinkSync } from "node:fs"
 import { lstat, readFile } from "node:fs/promises"
 import { createRequire } from "node:module"
-import { dirname, join } from "node:path"
+import { dirname, join, relative } from "node:path"
 import { errorCode } from "./errorCode.ts"
 import { HostFailure } from "./hostProtocol.ts"
 import { canRead, type ServiceUser } from "./serviceUser.ts"
@@ -12,6 +12,17 @@ export interface PostgresBinaries {
   readonly native: string
   /** The major version, as PostgreSQL writes it into a cluster: `"18"`. */
   readonly major: string
+  /**
+   * Library names that an install script should have made, and did not because package managers increasingly refuse to
+   * run such scripts. The programs cannot run without them.
+   */
+  readonly missing: ReadonlyArray<Link>
+}
+
+/** A second name, `target`, for the library `source`; npm's archives cannot hold links. Both start with `native/`. */
+interface Link {
+  readonly source: string
+  readonly target: string
 }
 
 const orElse = "Or set DATABASE_URL to a server that is already there."
@@ -57,26 +68,25 @@ export const locate = async (): Promise<PostgresBinaries> => {
   }
   const folder = join(dirname(entry), "..")
   const native = join(folder, "native")
-  const links: ReadonlyArray<{ readonly target: string }> = JSON.parse(
-    await readFile(join(native, "pg-symlinks.json"), "utf8")
-  )
-  for (const { target } of links) {
-    if (!(await exists(join(folder, target)))) {
-      throw new HostFailure(
-        "BinariesMissing",
-        `PostgreSQL's libraries are incomplete: ${join(folder, target)} does not exist. The install script of `
-          + `${packageName} makes it, and was probably not allowed to run. Allow it (pnpm: "allowBuilds" in `
-          + "pnpm-workspace.yaml; npm: install without --ignore-scripts) and run "
-          + `"pnpm rebuild ${packageName}" or "npm rebuild ${packageName}". ` + orElse
-      )
-    }
+  const links: ReadonlyArray<Link> = JSON.parse(await readFile(join(native, "pg-symlinks.json"), "utf8"))
+  const missing: Array<Link> = []
+  for (const link of links) {
+    if (!(await exists(join(folder, link.target)))) missing.push(link)
   }
   const { version } = await readManifest(folder)
-  return { native, major: version.split(".")[0] ?? version }
+  return { native, major: version.split(".")[0] ?? version, missing }
 }
 
-/** Whether the user can run the programs where they lie: not so for a checkout below `/root`, mode 0700. */
-export const canRun = async ({ native }: PostgresBinaries, user: ServiceUser): Promise<boolean> => {
+/**
+ * Whether the programs run where they lie: not so without their links, nor, for the user that runs them for root, in a
+ * checkout below `/root`, mode 0700.
+ */
+export const canRun = async (
+  { missing, native }: PostgresBinaries,
+  user: ServiceUser | undefined
+): Promise<boolean> => {
+  if (missing.length > 0) return false
+  if (user === undefined) return true
   const samples = ["bin/postgres", "lib/libpq.so.5", "lib/libpq.5.dylib", "share/postgresql/postgres.bki"]
   for (const sample of samples) {
     const file = join(native, sample)
@@ -85,10 +95,13 @@ export const canRun = async ({ native }: PostgresBinaries, user: ServiceUser): P
   return true
 }
 
-/** Offers what a server needs under `target`, readable by everyone. Static libraries stay behind. */
-export const offerAt = ({ major, native }: PostgresBinaries, target: string): PostgresBinaries => {
-  offerFolder(native, target)
-  return { native: target, major }
+/** Offers what a server needs under `folder`, complete and readable by everyone. Static libraries stay behind. */
+export const offerAt = ({ major, missing, native }: PostgresBinaries, folder: string): PostgresBinaries => {
+  offerFolder(native, folder)
+  for (const { source, target } of missing) {
+    symlinkSync(relative(dirname(target), source), join(folder, relative("native", target)))
+  }
+  return { native: folder, major, missing: [] }
 }
 
 // Synchronous, because a thousand small steps are faster so, and nothing else can be done meanwhile.
