@@ -8,14 +8,14 @@
 import type { Reporter, TestModule } from "vitest/node"
 
 /** What a run amounts to. */
-export interface Tally {
+interface Tally {
   readonly passed: number
   readonly failed: number
   readonly skipped: number
 }
 
 /** Counts the tests of a finished run. `unhandled` is the number of errors that belong to no module. */
-export const count = (modules: ReadonlyArray<Pick<TestModule, "children" | "errors">>, unhandled: number): Tally => {
+const count = (modules: ReadonlyArray<Pick<TestModule, "children" | "errors">>, unhandled: number): Tally => {
   let passed = 0
   let failed = unhandled
   let skipped = 0
@@ -33,7 +33,7 @@ export const count = (modules: ReadonlyArray<Pick<TestModule, "children" | "erro
 }
 
 /** The closing line itself, without a line end. */
-export const render = ({ failed, passed, skipped }: Tally): string =>
+const render = ({ failed, passed, skipped }: Tally): string =>
   `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`
 
 /** The reporter, named in `vitest.config.ts`. */

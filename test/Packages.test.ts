@@ -7,7 +7,8 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, delimiter, join } from "node:path"
-import { execute, pack, packages, tsc } from "./Tarballs.ts"
+import { tsc } from "./Compiler.ts"
+import { execute, pack, packages } from "./Tarballs.ts"
 
 const root = join(import.meta.dirname, "..")
 

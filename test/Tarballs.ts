@@ -4,15 +4,12 @@
  */
 import { execFile } from "node:child_process"
 import { cpSync, existsSync, globSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync } from "node:fs"
-import { createRequire } from "node:module"
 import { basename, dirname, join, relative } from "node:path"
 import { promisify } from "node:util"
+import { tsc } from "./Compiler.ts"
 
 const root = join(import.meta.dirname, "..")
 const run = promisify(execFile)
-
-/** TypeScript's compiler, a script for Node. */
-export const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc")
 
 /** Folder names of the published packages. */
 export const packages: ReadonlyArray<string> = readdirSync(join(root, "packages")).toSorted()

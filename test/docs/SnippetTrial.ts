@@ -4,15 +4,14 @@
  */
 import { execFile } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { createRequire } from "node:module"
-import { dirname, join, relative, resolve } from "node:path"
+import { join, relative, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { promisify } from "node:util"
+import { tsc } from "../Compiler.ts"
 import type { Problem } from "./Fence.ts"
 import type { Snippet } from "./Snippet.ts"
 
 const root = join(import.meta.dirname, "..", "..")
-const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc")
 
 /** The specifier under which the programs of a trial find `SnippetRuntime.ts`. */
 export const runtime = "../../docs/SnippetRuntime.ts"
