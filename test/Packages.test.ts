@@ -19,11 +19,17 @@ interface Manifest {
   readonly license?: string
   readonly files?: ReadonlyArray<string>
   readonly exports?: Readonly<Record<string, string | null>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
 }
 const manifest = (path: string): Manifest => JSON.parse(readFileSync(join(path, "package.json"), "utf8"))
 
 /** `name@version` of something the workspace itself depends on, so that users are served what is tested here. */
 const pinned = (name: string): string => `${name}@${manifest(join(root, "node_modules", name)).version}`
+
+/** What the packages expect beside them, the optional ones included, so that every module can be loaded. */
+const peers = new Set(
+  packages.flatMap((name) => Object.keys(manifest(join(root, "packages", name)).peerDependencies ?? {}))
+)
 
 /** Specifiers of all public modules. */
 const modules = packages.flatMap((name) =>
@@ -62,7 +68,7 @@ beforeAll(async () => {
     "--no-fund",
     "--prefer-offline",
     ...tarballs,
-    ...["effect", "@types/node"].map(pinned)
+    ...["@types/node", "vitest", ...peers].map(pinned)
   ])
 }, 300_000)
 
