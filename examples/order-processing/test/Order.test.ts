@@ -91,8 +91,8 @@ describe("placing an order", () => {
   it("takes discounts from 0 to 1 and refuses others", () => {
     for (const discount of ["0", "0.05", "1.00"]) {
       const line = { ...cheese, discount: decimal(discount) }
-      const order1 = { ...details, lines: [line] }
-      AggregateTest.check(order, { when: Order.PlaceOrder(order1), thenEvents: [Order.OrderPlaced(order1)] })
+      const discounted: OrderDetails = { ...details, lines: [line] }
+      AggregateTest.check(order, { when: Order.PlaceOrder(discounted), thenEvents: [Order.OrderPlaced(discounted)] })
     }
     for (const discount of ["-0.01", "1.01"]) {
       AggregateTest.check(order, {

@@ -7,7 +7,7 @@ import * as Action from "@composable-ts/core/Action"
 import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as Event from "@composable-ts/core/Event"
 import * as Fx from "@composable-ts/core/Fx"
-import { BigDecimal, Schema } from "effect"
+import { Array, BigDecimal, Schema } from "effect"
 import { CalendarDate } from "./CalendarDate.ts"
 import * as Money from "./Money.ts"
 import { afterDiscount, beforeDiscount, OrderLine } from "./OrderLine.ts"
@@ -27,6 +27,7 @@ export const Address = Schema.Struct({
   country: Text
 })
 
+/** What was ordered, by whom, where to; an order that was placed has at least one line. */
 const details = {
   orderId: OrderId,
   customer: Schema.Struct({ id: Text, name: Text }),
@@ -36,15 +37,18 @@ const details = {
   shipper: Text,
   freight: Money.Money,
   shipTo: Address,
-  lines: Schema.Array(OrderLine)
+  lines: Schema.NonEmptyArray(OrderLine)
 }
+
+/** Somebody may ask for an order without lines; that is then refused. */
+const request = { ...details, lines: Schema.Array(OrderLine) }
 
 const shipment = { orderId: OrderId, shipper: Schema.String, shippedOn: CalendarDate }
 const cancellation = { orderId: OrderId, reason: Schema.String }
 
 /** The vocabulary: what can be asked of an order, and what can have happened to it. */
 export const Order = Action.define("Order", {
-  commands: { PlaceOrder: details, ShipOrder: shipment, CancelOrder: cancellation },
+  commands: { PlaceOrder: request, ShipOrder: shipment, CancelOrder: cancellation },
   events: {
     OrderPlaced: Event.v1(details),
     OrderShipped: Event.v1(shipment),
@@ -88,12 +92,12 @@ const lineRefusal = (orderId: string, line: OrderLine): OrderRefusal | undefined
 const place = (state: OrderState, { _tag, ...order }: Of<"PlaceOrder">): Decision => {
   const { lines, orderId } = order
   if (state.status !== "New") return Fx.reject({ _tag: "AlreadyPlaced", orderId })
-  if (lines.length === 0) return Fx.reject({ _tag: "NoLines", orderId })
+  if (!Array.isReadonlyArrayNonEmpty(lines)) return Fx.reject({ _tag: "NoLines", orderId })
   for (const line of lines) {
     const refusal = lineRefusal(orderId, line)
     if (refusal !== undefined) return Fx.reject(refusal)
   }
-  return Fx.append(Order.OrderPlaced(order))
+  return Fx.append(Order.OrderPlaced({ ...order, lines }))
 }
 
 /** Why an order of this status can be neither shipped nor cancelled. */
@@ -145,6 +149,6 @@ export const order = Aggregate.define(Order, {
 
 /** What all lines cost, without and with their discounts. */
 export const totals = ({ lines }: Pick<OrderDetails, "lines">) => ({
-  beforeDiscount: Money.sum(lines.map(beforeDiscount)),
-  afterDiscount: Money.sum(lines.map(afterDiscount))
+  beforeDiscounts: Money.sum(lines.map(beforeDiscount)),
+  afterDiscounts: Money.sum(lines.map(afterDiscount))
 })
