@@ -37,9 +37,9 @@ export type Constructor<Tag extends string, F extends Fields> = {} extends Paylo
   ? (payload?: Payload<F>) => Tagged<Tag, F>
   : (payload: Payload<F>) => Tagged<Tag, F>
 
-/** One function for each action of a union, by tag. */
-export type Cases<A extends { readonly _tag: string }, B> = {
-  readonly [Tag in A["_tag"]]: (action: Extract<A, { readonly _tag: Tag }>) => B
+/** One function for each action of a union, by tag; `B` what each returns. */
+export type Cases<A extends { readonly _tag: string }, B extends Readonly<Record<A["_tag"], unknown>>> = {
+  readonly [Tag in keyof B]: (action: Extract<A, { readonly _tag: Tag }>) => B[Tag]
 }
 
 /** What {@link define} gives for a feature, besides the constructors. */
@@ -55,7 +55,10 @@ export interface Vocabulary<C extends { readonly _tag: string }, E extends { rea
   /** Every stored name of each event, older versions included: what a subscription to it must ask for. */
   readonly storedTypes: Readonly<Record<E["_tag"], ReadonlyArray<string>>>
   /** Calls the case of the action; a missing case does not compile. */
-  readonly match: <A extends C | E, B>(action: A, cases: Cases<A, B>) => B
+  readonly match: <A extends C | E, const B extends Readonly<Record<A["_tag"], unknown>>>(
+    action: A,
+    cases: Cases<A, B>
+  ) => B[A["_tag"]]
   /** An event as it is stored. Commands do not compile here, so a command can never reach the log. */
   readonly encode: (event: E) => Result.Result<EncodedEvent, EventEncodeFailed>
   /** A stored event of any declared version, in its current shape. */

@@ -88,7 +88,7 @@ const write = (
     let stream = log.streams.get(streamId)
     if (stream === undefined) log.streams.set(streamId, stream = [])
     for (let j = 0; j < events.length; j++) {
-      const event: RecordedEvent = {
+      const event: RecordedEvent = Object.freeze({
         streamId,
         version: stream.length,
         globalPosition: BigInt(log.all.length + 1),
@@ -100,14 +100,14 @@ const write = (
         causationId,
         recordedAt,
         metadata
-      }
+      })
       stream.push(event)
       log.all.push(event)
       written.push(event)
     }
     return { version: stream.length - 1, globalPosition: BigInt(log.all.length), duplicate: false }
   })
-  log.commands.set(commandId, written)
+  log.commands.set(commandId, Object.freeze(written))
   for (const listener of log.listeners) Queue.offerUnsafe(listener, undefined)
   return results as unknown as Results
 }
@@ -127,7 +127,8 @@ const transact = (log: Log): EventStore.Operations["transact"] => (appends, cont
 const read = (log: Log): EventStore.Operations["read"] => (streamId, options = {}) =>
   Effect.sync(() => {
     const stream = log.streams.get(streamId) ?? []
-    const range = stream.slice(Math.max(0, options.from ?? 0), options.to === undefined ? undefined : options.to + 1)
+    // A negative index would count from the end.
+    const range = stream.slice(Math.max(0, options.from ?? 0), Math.max(0, (options.to ?? Infinity) + 1))
     if (options.direction === "backwards") range.reverse()
     return options.maxCount === undefined ? range : range.slice(0, options.maxCount)
   })

@@ -46,12 +46,16 @@ export interface Declaration<E, R> {
 }
 
 /** A handler for each event that matters to the read model; the others are not even read. */
-export type Handlers<Event extends Tag, E, R> = {
+export type Handlers<Event extends Tag> = {
   readonly [Tag in Event["_tag"]]?: (
     event: Extract<Event, { readonly _tag: Tag }>,
     recorded: RecordedEvent
-  ) => Effect.Effect<unknown, E, R>
+  ) => Effect.Effect<unknown, unknown, unknown>
 }
+
+/** What a projection's handlers return, all together. */
+type Handled<H> = Extract<H[keyof H], (...args: never) => unknown> extends (...args: never) => infer Returned ? Returned
+  : never
 
 /**
  * Defines a projection by a handler for each event. Handlers run one after the other, in order of global position, in
@@ -82,13 +86,17 @@ export type Handlers<Event extends Tag, E, R> = {
  * views.types // => ["PageSeen.v1"]
  * ```
  */
-export const define = <C extends Tag, Event extends Tag, E, R>(
+export const define = <C extends Tag, Event extends Tag, E, R, const H extends Handlers<Event>>(
   source: Action.Vocabulary<C, Event>,
-  declaration: Declaration<E, R> & { readonly on: Handlers<Event, E, R> }
-): Projection<E, R> => {
-  const handlers = declaration.on as Readonly<
-    Record<string, ((event: Event, recorded: RecordedEvent) => Effect.Effect<unknown, E, R>) | undefined>
-  >
+  declaration: Declaration<E, R> & {
+    readonly on: H & { readonly [Unknown in Exclude<keyof H, Event["_tag"]>]: never }
+  }
+): Projection<E | Effect.Error<Handled<H>>, R | Effect.Services<Handled<H>>> => {
+  type Handler = (
+    event: Event,
+    recorded: RecordedEvent
+  ) => Effect.Effect<unknown, Effect.Error<Handled<H>>, Effect.Services<Handled<H>>>
+  const handlers = declaration.on as Readonly<Record<string, Handler>>
   const handled = Object.keys(handlers) as Array<Event["_tag"]>
   return {
     name: declaration.name,
@@ -99,7 +107,7 @@ export const define = <C extends Tag, Event extends Tag, E, R>(
       Effect.forEach(events, (recorded) =>
         Effect.flatMap(
           Effect.fromResult(source.decode(recorded)),
-          (event) => handlers[event._tag]?.(event, recorded) ?? Effect.void
+          (event) => handlers[event._tag]!(event, recorded)
         ), { discard: true })
   }
 }
@@ -108,15 +116,23 @@ export const define = <C extends Tag, Event extends Tag, E, R>(
  * Defines a projection by one handler for a batch of events: one statement for many rows is many times faster than one
  * for each. `events` names those that matter.
  */
-export const defineBatch = <C extends Tag, Event extends Tag, const Name extends Event["_tag"], E, R>(
+export const defineBatch = <
+  C extends Tag,
+  Event extends Tag,
+  const Name extends Event["_tag"],
+  SetUpError,
+  SetUpServices,
+  E,
+  R
+>(
   source: Action.Vocabulary<C, Event>,
-  declaration: Declaration<E, R> & {
+  declaration: Declaration<SetUpError, SetUpServices> & {
     readonly events: ReadonlyArray<Name>
     readonly handle: (
       batch: NonEmptyReadonlyArray<Recorded<Extract<Event, { readonly _tag: Name }>>>
     ) => Effect.Effect<unknown, E, R>
   }
-): Projection<E, R> => ({
+): Projection<SetUpError | E, SetUpServices | R> => ({
   name: declaration.name,
   version: declaration.version,
   setUp: declaration.setUp,
