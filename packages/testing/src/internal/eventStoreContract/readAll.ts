@@ -1,0 +1,174 @@
+import type { Service } from "@composable-ts/core/EventStore"
+import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import assert from "node:assert/strict"
+import {
+  type Case,
+  counted,
+  countedType,
+  countFrom,
+  freshStream,
+  headOf,
+  noted,
+  notedType,
+  positions,
+  positionsAfter,
+  readLog,
+  several,
+  versions
+} from "./fixture.ts"
+
+const { any, exact, noStream } = ExpectedVersion
+
+/** Twenty events: every fourth is a note. */
+const mixed = (store: Service) =>
+  Effect.gen(function*() {
+    const after = yield* headOf(store)
+    const [a, b] = [freshStream(), freshStream()]
+    for (let i = 0; i < 20; i++) {
+      yield* store.append(i % 2 === 0 ? a : b, any, [i % 4 === 3 ? noted(i) : counted(i)])
+    }
+    return { after, head: after + 20n }
+  })
+
+const paging = (limit: number): Case => ({
+  name: `readAll: pages of ${limit} give the whole log in order`,
+  check: (store) =>
+    Effect.gen(function*() {
+      const { after, head } = yield* mixed(store)
+      let position = after
+      while (position < head) {
+        const page = yield* store.readAll({ after: position, limit })
+        assert.equal(page.head, head)
+        assert.ok(page.events.length > 0 && page.events.length <= limit, `${page.events.length} events`)
+        assert.deepEqual(positions(page.events), positionsAfter(position, page.events.length))
+        assert.equal(page.position, page.events.at(-1)?.globalPosition)
+        position = page.position
+      }
+    })
+})
+
+const filtered = (limit: number, types: ReadonlyArray<string>): Case => ({
+  name: `readAll: pages of ${limit} with only [${types.join(", ")}] omit none and move on when none fits`,
+  check: (store) =>
+    Effect.gen(function*() {
+      const { after, head } = yield* mixed(store)
+      const all = yield* readLog(store, { after, limit: 100 })
+      let position = after
+      while (position < head) {
+        const page = yield* store.readAll({ after: position, limit, types })
+        assert.equal(page.head, head)
+        assert.ok(page.position > position, `the page stands still at ${position}`)
+        assert.ok(page.position <= position + BigInt(limit), "more was looked at than allowed")
+        assert.deepEqual(
+          page.events,
+          all.filter((event) =>
+            event.globalPosition > position && event.globalPosition <= page.position && types.includes(event.type)
+          )
+        )
+        position = page.position
+      }
+      assert.equal(position, head)
+    })
+})
+
+export const readAllCases: ReadonlyArray<Case> = [
+  ...[1, 3, 7, 20, 1_000].map(paging),
+  ...[1, 3, 7, 1_000].map((limit) => filtered(limit, [notedType])),
+  filtered(3, [notedType, countedType]),
+  filtered(7, ["Unheard.v1"]),
+  filtered(7, []),
+  {
+    name: "readAll: at the head there is nothing, and the position stays",
+    check: (store) =>
+      Effect.gen(function*() {
+        const { head } = yield* mixed(store)
+        for (const types of [undefined, [notedType]]) {
+          const page = yield* store.readAll({ after: head, limit: 10, types })
+          assert.deepEqual({ ...page }, { events: [], position: head, head })
+        }
+      })
+  },
+  {
+    name: "readAll: events are the same as in their streams and in their commands",
+    check: (store) =>
+      Effect.gen(function*() {
+        const after = yield* headOf(store)
+        const streamId = freshStream()
+        yield* store.append(streamId, noStream, [noted({ a: [1] }), counted(1)], { metadata: { m: "x" } })
+        const log = yield* readLog(store, { after, limit: 10 })
+        assert.deepEqual(log, yield* store.read(streamId))
+        assert.deepEqual(log, yield* store.readCommand(log[0]!.commandId))
+      })
+  },
+  {
+    name: "global positions have no gap, though appends were refused between them",
+    check: (store) =>
+      Effect.gen(function*() {
+        const after = yield* headOf(store)
+        const streamId = freshStream()
+        const commandId = streamId
+        yield* store.append(streamId, noStream, several(2), { commandId })
+        yield* Effect.forEach(
+          countFrom(0, 60),
+          (i) =>
+            Effect.ignore(
+              i % 3 === 0 ?
+                store.append(freshStream(), noStream, several(2))
+                : i % 3 === 1
+                ? store.append(streamId, exact(99), [counted(i)])
+                : store.append(streamId, any, [counted(i)], { commandId })
+            ),
+          { concurrency: "unbounded" }
+        )
+        assert.deepEqual(positions(yield* readLog(store, { after, limit: 1_000 })), positionsAfter(after, 42))
+      })
+  },
+  {
+    name: "global order agrees with each stream's order, under many writers",
+    check: (store) =>
+      Effect.gen(function*() {
+        const after = yield* headOf(store)
+        const streams = countFrom(0, 5).map(freshStream)
+        const appended = yield* Effect.forEach(
+          countFrom(0, 160),
+          (i) => store.append(streams[i % 5]!, any, several(1 + i % 3)),
+          { concurrency: 16 }
+        )
+        const log = yield* readLog(store, { after, limit: 50 })
+        assert.deepEqual(positions(log), positionsAfter(after, log.length))
+        for (const streamId of streams) {
+          const events = log.filter((event) => event.streamId === streamId)
+          assert.deepEqual(versions(events), countFrom(0, events.length))
+          assert.deepEqual(events, yield* store.read(streamId))
+        }
+        for (const { globalPosition, version } of appended) {
+          assert.equal(log[Number(globalPosition - after) - 1]?.version, version)
+        }
+      })
+  },
+  {
+    name: "readAll: a reader that pages while others write misses nothing",
+    check: (store) =>
+      Effect.gen(function*() {
+        const after = yield* headOf(store)
+        const writers = yield* Effect.forkScoped(Effect.forEach(
+          countFrom(0, 200),
+          (i) => Effect.andThen(store.append(freshStream(), noStream, several(1 + i % 3)), Effect.yieldNow),
+          { concurrency: 12, discard: true }
+        ))
+        const seen: Array<bigint> = []
+        let position = after
+        while (writers.pollUnsafe() === undefined || position < (yield* headOf(store))) {
+          const page = yield* store.readAll({ after: position, limit: 7 })
+          seen.push(...positions(page.events))
+          position = page.position
+          yield* Effect.yieldNow
+        }
+        yield* Fiber.join(writers)
+        assert.equal(seen.length, Number((yield* headOf(store)) - after))
+        assert.deepEqual(seen, positionsAfter(after, seen.length))
+      })
+  }
+]

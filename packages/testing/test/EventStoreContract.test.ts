@@ -1,0 +1,285 @@
+/**
+ * A contract is worth what it catches: each fault below is a store that does one thing wrong, and the cases that must
+ * notice it. The sound store passing the whole suite is `packages/core/test/MemoryEventStore.test.ts`.
+ */
+import type * as EventStore from "@composable-ts/core/EventStore"
+import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
+import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
+import * as EventStoreContract from "@composable-ts/testing/EventStoreContract"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Option, Stream } from "effect"
+
+type Service = EventStore.Service
+type Fault = (store: Service) => Partial<Service>
+
+/** A store whose every append is the faulty one, also those of {@link Service.append}. */
+const transacting = (transact: Service["transact"]): Partial<Service> => ({
+  transact,
+  append: (streamId, expected, events, options) =>
+    Effect.map(transact([{ streamId, expected, events }], options), ([result]) => result)
+})
+
+const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> = [
+  [
+    "checks the version, and appends later",
+    /64 at once/,
+    (store) =>
+      transacting((appends, options) =>
+        Effect.gen(function*() {
+          for (const { expected, streamId } of appends) {
+            const actual = (yield* store.read(streamId)).length - 1
+            if (!ExpectedVersion.admits(expected, actual)) return yield* store.transact(appends, options)
+          }
+          yield* Effect.yieldNow
+          const [first, ...rest] = appends
+          const anyhow = (append: EventStore.StreamAppend) => ({ ...append, expected: ExpectedVersion.any })
+          return yield* store.transact([anyhow(first), ...rest.map(anyhow)], options)
+        })
+      )
+  ],
+  [
+    "ignores that the stream must exist",
+    /an existing stream on a stream of 0 conflicts/,
+    (store) => ({
+      append: (streamId, expected, events, options) =>
+        store.append(
+          streamId,
+          expected._tag === "StreamExists" ? ExpectedVersion.any : expected,
+          events,
+          options
+        )
+    })
+  ],
+  [
+    "reports the expected version as the actual one",
+    /learn the true version/,
+    (store) => ({
+      append: (...append) =>
+        Effect.mapError(
+          store.append(...append),
+          (error) => error._tag === "VersionConflict" ? Object.assign(error, { actual: 0 }) : error
+        )
+    })
+  ],
+  [
+    "forgets command ids",
+    /command id: a repetition/,
+    (store) => transacting((appends, options) => store.transact(appends, { ...options, commandId: undefined }))
+  ],
+  [
+    "answers a repetition with where the stream stands now",
+    /though others appended since/,
+    (store) => ({
+      append: (streamId, ...append) =>
+        Effect.flatMap(store.append(streamId, ...append), (result) =>
+          result.duplicate
+            ? Effect.map(store.read(streamId, { direction: "backwards", maxCount: 1 }), ([last]) => ({
+              ...result,
+              version: last!.version
+            }))
+            : Effect.succeed(result))
+    })
+  ],
+  [
+    "hides that an append is a repetition",
+    /command id: a repetition/,
+    (store) => ({ append: (...append) => Effect.map(store.append(...append), (r) => ({ ...r, duplicate: false })) })
+  ],
+  [
+    "appends to one stream after the other",
+    /a conflict of the third append/,
+    (store) => ({
+      transact: ([first, ...rest], options) =>
+        Effect.flatMap(store.transact([first], options), (done) =>
+          Effect.map(
+            Effect.forEach(rest, (append) => store.transact([append], { ...options, commandId: undefined })),
+            (more) => [...done, ...more.flat()]
+          ))
+    })
+  ],
+  [
+    "takes bounds of backward reads the other way round",
+    /read: bounds/,
+    (store) => ({
+      read: (streamId, { direction, from, to, ...rest } = {}) =>
+        direction === "backwards"
+          ? store.read(streamId, { direction, from: to, to: from, ...rest })
+          : store.read(streamId, { from, to, ...rest })
+    })
+  ],
+  [
+    "reads one too many",
+    /read: bounds/,
+    (store) => ({
+      read: (streamId, options = {}) =>
+        store.read(streamId, {
+          ...options,
+          maxCount: options.maxCount === undefined ? undefined : options.maxCount + 1
+        })
+    })
+  ],
+  [
+    "ends a long load after its first page",
+    /load: 1200 events/,
+    (store) => ({
+      load: (streamId, options) => Stream.fromIterableEffect(store.read(streamId, { maxCount: 500, ...options }))
+    })
+  ],
+  [
+    "stays where it is when no event of a page fits",
+    /move on when none fits/,
+    (store) => ({
+      readAll: (options) =>
+        Effect.map(store.readAll(options), (page) => ({
+          ...page,
+          position: page.events.at(-1)?.globalPosition ?? options.after
+        }))
+    })
+  ],
+  [
+    "jumps to the head when events are filtered",
+    /omit none/,
+    (store) => ({
+      readAll: (options) =>
+        Effect.map(
+          store.readAll(options),
+          (page) => options.types === undefined ? page : { ...page, position: page.head }
+        )
+    })
+  ],
+  [
+    "loses what came between catching up and following",
+    /subscribe: /,
+    (store) => ({
+      subscribe: ({ after, types }) =>
+        Stream.unwrap(Effect.gen(function*() {
+          const { events } = yield* store.readAll({ after, limit: 1_000_000, types })
+          yield* Effect.yieldNow
+          const { head } = yield* store.readAll({ after: 0n, limit: 1 })
+          return Stream.concat(Stream.fromIterable(events), store.subscribe({ after: head, types }))
+        }))
+    })
+  ],
+  [
+    "delivers an event twice at the seam",
+    /without gap or duplicate/,
+    (store) => ({
+      subscribe: ({ after, types }) =>
+        Stream.unwrap(
+          Effect.map(store.readAll({ after, limit: 100, types }), ({ events, position }) =>
+            Stream.concat(Stream.fromIterable(events), store.subscribe({ after: position - 1n, types })))
+        )
+    })
+  ],
+  [
+    "hears only what comes while someone waits",
+    /however late it begins/,
+    (store) => ({ listen: Effect.succeed(Effect.orDie(Effect.scoped(Effect.flatten(store.listen)))) })
+  ],
+  [
+    "lets a subscriber wait for ever",
+    /idle at the head/,
+    (store) => ({
+      subscribe: ({ after, types }) =>
+        Stream.paginate(
+          after,
+          (after) =>
+            Effect.map(store.readAll({ after, limit: 1_000, types }), ({ events, head, position }) => [
+              events,
+              position < head ? Option.some(position) : Option.none()
+            ])
+        )
+    })
+  ],
+  [
+    "drops the correlation id",
+    /correlation and cause/,
+    (store) => transacting((appends, options) => store.transact(appends, { ...options, correlationId: undefined }))
+  ],
+  [
+    "drops the metadata",
+    /metadata comes back/,
+    (store) => transacting((appends, options) => store.transact(appends, { ...options, metadata: undefined }))
+  ],
+  [
+    "records seconds",
+    /time is now, in milliseconds/,
+    (store) => ({
+      readAll: (options) =>
+        Effect.map(store.readAll(options), (page) => ({
+          ...page,
+          events: page.events.map((event) => Object.assign({}, event, { recordedAt: event.recordedAt / 1_000 }))
+        }))
+    })
+  ],
+  [
+    "loses NUL characters, as PostgreSQL's jsonb would",
+    /NUL characters comes back exactly/,
+    (store) => ({
+      read: (...read) =>
+        Effect.map(store.read(...read), (events) =>
+          JSON.parse(
+            JSON.stringify(events, (_key, value: unknown) => typeof value === "bigint" ? `${value}` : value).replaceAll(
+              "\\u0000",
+              ""
+            )
+          ))
+    })
+  ],
+  [
+    "hands out what it keeps",
+    /changing the list that was read/,
+    (store) => {
+      const kept = new Map<string, ReturnType<Service["read"]>>()
+      return {
+        read: (streamId, options) => {
+          if (options !== undefined) return store.read(streamId, options)
+          const read = kept.get(streamId) ??
+            Effect.runSync(Effect.cached(Effect.map(store.read(streamId), (e) => [...e])))
+          kept.set(streamId, read)
+          return read
+        }
+      }
+    }
+  ],
+  [
+    "accepts an append of nothing",
+    /refuses an append to no stream/,
+    (store) => ({
+      transact: (appends, options) =>
+        appends.length === 0 ? Effect.succeed([] as never) : store.transact(appends, options)
+    })
+  ]
+]
+
+/** The names of the cases that a store with this fault fails. A store may make a case hang; that is a failure too. */
+const failedBy = (fault: Fault) =>
+  Effect.gen(function*() {
+    const sound = yield* MemoryEventStore.make
+    const store: Service = { ...sound, ...fault(sound) }
+    const failed: Array<string> = []
+    for (const { check, name } of EventStoreContract.cases) {
+      const exit = yield* Effect.exit(Effect.timeout(Effect.scoped(check(store)), "500 millis"))
+      if (Exit.isFailure(exit)) failed.push(name)
+    }
+    return failed
+  })
+
+describe("EventStoreContract", () => {
+  it("has cases of different names", () => {
+    const names = EventStoreContract.cases.map(({ name }) => name)
+    assert.strictEqual(new Set(names).size, names.length)
+    assert.isAtLeast(names.length, 60)
+  })
+
+  it.live("holds for a sound store", () =>
+    Effect.map(failedBy(() => ({})), (failed) => assert.deepStrictEqual(failed, [])))
+
+  for (const [name, noticedBy, fault] of faults) {
+    it.live(`catches a store that ${name}`, () =>
+      Effect.map(failedBy(fault), (failed) => {
+        assert.isTrue(failed.some((name) => noticedBy.test(name)), `failed: ${failed.join("; ") || "nothing"}`)
+        assert.isBelow(failed.length, EventStoreContract.cases.length, "a fault should not fail everything")
+      }), 60_000)
+  }
+})
