@@ -2,8 +2,20 @@
  * Effect descriptions: what a reducer wants done, as plain data.
  *
  * Because no description holds a function, two are equal exactly when they mean the same, a test can compare and print
- * them, and a store can keep them. Only the {@link Store} interprets them.
+ * them, and a store can keep them. Only the {@link Store} interprets them. The constructors normalise: whatever does
+ * nothing is {@link none}, and groups of one are their member, so equal meaning is equal structure.
  */
+import * as Formatter from "effect/Formatter"
+import type { AnyTask, InputOf } from "./Task.ts"
+
+/** Where in a composed feature a description was made, outermost part first; empty for the feature itself. */
+export type Path = ReadonlyArray<Segment>
+
+/** A part of a composed feature: its key, and the element's id when the part is a collection. */
+export interface Segment {
+  readonly key: string
+  readonly id?: string
+}
 
 /** Do nothing. */
 export interface None {
@@ -22,16 +34,109 @@ export interface Reject<out R> {
   readonly reason: R
 }
 
-/** An effect description: `E` the events it may append, `R` the reasons with which it may refuse. */
-export type Fx<E = never, R = never> = None | Append<E> | Reject<R>
+/** Reduce an action next, behind those that already wait. */
+export interface Send<out A> {
+  readonly _tag: "Send"
+  readonly at: Path
+  readonly action: A
+}
+
+/** Perform a task, and report its outcome as an action. */
+export interface Perform<out T extends AnyTask> {
+  readonly _tag: "Perform"
+  readonly at: Path
+  readonly task: T["name"]
+  readonly input: InputOf<T>
+  /** Names the task while it runs; starting another under the same id cancels the first. */
+  readonly id: string | null
+  /** The declaration itself is not part of the data; this only carries its type. */
+  readonly "~task"?: T
+}
+
+/** Send an action after a while, unless cancelled; another under the same id takes its place. */
+export interface Delay<out A> {
+  readonly _tag: "Delay"
+  readonly at: Path
+  readonly millis: number
+  readonly action: A
+  readonly id: string
+}
+
+/** Send an action at once, then none under the same id for a while. */
+export interface Throttle<out A> {
+  readonly _tag: "Throttle"
+  readonly at: Path
+  readonly millis: number
+  readonly action: A
+  readonly id: string
+}
+
+/** End the task or timer with this id. */
+export interface Cancel {
+  readonly _tag: "Cancel"
+  readonly at: Path
+  readonly id: string
+}
+
+/** End every task and timer of a part, and of its parts. */
+export interface CancelAll {
+  readonly _tag: "CancelAll"
+  readonly at: Path
+}
+
+/** Do several things at the same time, at most `concurrency` of them at once. `L` is what it comes down to. */
+export interface Parallel<out L> {
+  readonly _tag: "Parallel"
+  readonly fx: ReadonlyArray<Nested<L>>
+  readonly concurrency: number | null
+}
+
+/** Do several things one after the other; a failure ends it. `L` is what it comes down to. */
+export interface Sequential<out L> {
+  readonly _tag: "Sequential"
+  readonly fx: ReadonlyArray<Nested<L>>
+}
+
+/** Something that is done as a whole, or a group of such, however deep. */
+export type Nested<L> = L | Parallel<L> | Sequential<L>
+
+/** A description that is done as a whole. */
+export type Leaf<E, R, A, T extends AnyTask> =
+  | None
+  | Append<E>
+  | Reject<R>
+  | Send<A>
+  | Perform<T>
+  | Delay<A>
+  | Throttle<A>
+  | Cancel
+  | CancelAll
+
+/**
+ * An effect description: `E` the events it may append, `R` the reasons with which it may refuse, `A` the actions it may
+ * send, `T` the tasks it may perform.
+ */
+export type Fx<E = never, R = never, A = never, T extends AnyTask = never> = Nested<Leaf<E, R, A, T>>
 
 /** Any effect description. */
-export type AnyFx = Fx<unknown, unknown>
+export type AnyFx = Fx<unknown, unknown, unknown, AnyTask>
+type AnyLeaf = Leaf<unknown, unknown, unknown, AnyTask>
 
+/** What a description comes down to. */
+export type LeafOf<F> = F extends Parallel<infer L> | Sequential<infer L> ? L : F
+/** The events that a description may append. */
+export type EventOf<F> = LeafOf<F> extends infer L ? L extends Append<infer E> ? E : never : never
 /** The reasons with which a description may refuse. */
-export type ReasonOf<F extends AnyFx> = F extends Reject<infer R> ? R : never
+export type ReasonOf<F> = LeafOf<F> extends infer L ? L extends Reject<infer R> ? R : never : never
+/** The actions that a description may send. */
+export type ActionOf<F> = LeafOf<F> extends infer L ? L extends { readonly at: Path; readonly action: infer A } ? A : never
+  : never
+/** The tasks that a description may perform. */
+export type TaskOf<F> = LeafOf<F> extends infer L ? L extends Perform<infer T> ? T : never : never
 
-/** Does nothing: the command is accepted and there is nothing to record. */
+const root: Path = Object.freeze([])
+
+/** Does nothing: the action is accepted, and there is nothing more to do. */
 export const none: None = Object.freeze({ _tag: "None" })
 
 /**
@@ -61,3 +166,148 @@ export const append = <const E, const Rest extends ReadonlyArray<unknown>>(
  * ```
  */
 export const reject = <const R extends { readonly _tag: string }>(reason: R): Reject<R> => ({ _tag: "Reject", reason })
+
+/** Sends an action to the feature itself: it is reduced next, behind those that already wait. */
+export const send = <const A>(action: A): Send<A> => ({ _tag: "Send", at: root, action })
+
+/**
+ * Performs a task. Its outcome comes back as the action that the feature's outcomes say ({@link Reducer.withOutcomes}).
+ * With an `id` it can be cancelled; performing another under the same id cancels the first.
+ */
+export const perform = <T extends AnyTask>(task: T, input: InputOf<T>, options: { readonly id?: string } = {}): Perform<T> => ({
+  _tag: "Perform",
+  at: root,
+  task: task.name,
+  input,
+  id: options.id ?? null
+})
+
+/** Sends an action after `millis` milliseconds. Under the id of a timer that still runs, it takes its place. */
+export const delay = <const A>(id: string, millis: number, action: A): Delay<A> => ({
+  _tag: "Delay",
+  at: root,
+  millis,
+  action,
+  id
+})
+
+/**
+ * Sends an action once nothing was debounced under this id for `millis` milliseconds: the last call counts. It is a
+ * {@link delay} that starts anew each time.
+ */
+export const debounce: typeof delay = delay
+
+/**
+ * Sends an action at once, and then ignores what is throttled under this id for `millis` milliseconds: the first call
+ * counts.
+ */
+export const throttle = <const A>(id: string, millis: number, action: A): Throttle<A> => ({
+  _tag: "Throttle",
+  at: root,
+  millis,
+  action,
+  id
+})
+
+/** Ends the task or timer with this id, if there is one; also one that this very step was about to start before. */
+export const cancel = (id: string): Cancel => ({ _tag: "Cancel", at: root, id })
+
+/** Ends every task and timer of the feature and of its parts. */
+export const cancelAll: CancelAll = Object.freeze({ _tag: "CancelAll", at: root })
+
+const members = <L>(fx: ReadonlyArray<Nested<L>>): ReadonlyArray<Nested<L>> =>
+  fx.filter((f) => (f as AnyFx)._tag !== "None")
+
+/** Does several things at the same time. Members that are such groups themselves are taken apart. */
+export const all = <const F extends ReadonlyArray<AnyFx>>(...fx: F): None | Nested<LeafOf<F[number]>> => {
+  const flat = members<AnyLeaf>(fx).flatMap((f) => f._tag === "Parallel" && f.concurrency === null ? f.fx : [f])
+  return group(flat, { _tag: "Parallel", fx: flat, concurrency: null }) as Nested<LeafOf<F[number]>>
+}
+
+/** Does several things at the same time, at most `concurrency` of them at once, begun in their order. */
+export const parallel = <const F extends ReadonlyArray<AnyFx>>(
+  concurrency: number,
+  ...fx: F
+): None | Nested<LeafOf<F[number]>> => {
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+    throw new RangeError(`concurrency is a number of things, 1 or more, not ${concurrency}`)
+  }
+  const some = members<AnyLeaf>(fx)
+  return group(some, { _tag: "Parallel", fx: some, concurrency }) as Nested<LeafOf<F[number]>>
+}
+
+/** Does several things one after the other. When a task among them fails, those behind it are not begun. */
+export const sequential = <const F extends ReadonlyArray<AnyFx>>(...fx: F): None | Nested<LeafOf<F[number]>> => {
+  const flat = members<AnyLeaf>(fx).flatMap((f) => f._tag === "Sequential" ? f.fx : [f])
+  return group(flat, { _tag: "Sequential", fx: flat }) as Nested<LeafOf<F[number]>>
+}
+
+const group = (fx: ReadonlyArray<AnyFx>, several: AnyFx): AnyFx => fx.length < 2 ? fx[0] ?? none : several
+
+/** The description of a part, as its whole makes it: what it sends and reports goes to the part, its ids are its own. */
+export const within = <F extends AnyFx>(segment: Segment, fx: F): F => place(segment, fx) as F
+
+const place = (segment: Segment, fx: AnyFx): AnyFx => {
+  switch (fx._tag) {
+    case "None":
+    case "Append":
+    case "Reject":
+      return fx
+    case "Parallel":
+    case "Sequential":
+      return { ...fx, fx: fx.fx.map((f) => place(segment, f)) }
+    default:
+      return { ...fx, at: [segment, ...fx.at] }
+  }
+}
+
+/** Applies a function to every action that a description may send. */
+export const map = <E, R, A, T extends AnyTask, B>(fx: Fx<E, R, A, T>, f: (action: A) => B): Fx<E, R, B, T> => {
+  switch (fx._tag) {
+    case "Send":
+    case "Delay":
+    case "Throttle":
+      return { ...fx, action: f(fx.action) }
+    case "Parallel":
+      return { ...fx, fx: fx.fx.map((g) => map(g, f)) }
+    case "Sequential":
+      return { ...fx, fx: fx.fx.map((g) => map(g, f)) }
+    default:
+      return fx
+  }
+}
+
+/** A description in words, one line for each thing to do, for messages. */
+export const render = (fx: AnyFx): string => lines(fx).join("\n")
+
+const lines = (fx: AnyFx): ReadonlyArray<string> => {
+  switch (fx._tag) {
+    case "None":
+      return ["nothing"]
+    case "Append":
+      return [`append ${fx.events.map((event) => Formatter.format(event)).join(", ")}`]
+    case "Reject":
+      return [`reject ${Formatter.format(fx.reason)}`]
+    case "Send":
+      return [`send ${Formatter.format(fx.action)}${where(fx.at)}`]
+    case "Perform":
+      return [`perform ${fx.task} ${Formatter.format(fx.input)}${under(fx.id)}${where(fx.at)}`]
+    case "Delay":
+      return [`send ${Formatter.format(fx.action)} in ${fx.millis} ms${under(fx.id)}${where(fx.at)}`]
+    case "Throttle":
+      return [`send ${Formatter.format(fx.action)} at most every ${fx.millis} ms${under(fx.id)}${where(fx.at)}`]
+    case "Cancel":
+      return [`cancel ${JSON.stringify(fx.id)}${where(fx.at)}`]
+    case "CancelAll":
+      return [`cancel everything${where(fx.at)}`]
+    case "Parallel":
+      return [fx.concurrency === null ? "at the same time:" : `at most ${fx.concurrency} at once:`, ...indented(fx.fx)]
+    case "Sequential":
+      return ["one after the other:", ...indented(fx.fx)]
+  }
+}
+
+const indented = (fx: ReadonlyArray<AnyFx>) => fx.flatMap((f) => lines(f).map((line, i) => `${i === 0 ? "- " : "  "}${line}`))
+const under = (id: string | null) => id === null ? "" : ` as ${JSON.stringify(id)}`
+const where = (at: Path) =>
+  at.length === 0 ? "" : ` within ${at.map(({ id, key }) => id === undefined ? key : `${key}(${id})`).join(" / ")}`

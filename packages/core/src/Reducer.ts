@@ -3,10 +3,71 @@
  * returns as data.
  */
 import type { Meta } from "./Action.ts"
-import type { Fx } from "./Fx.ts"
+import * as Fx from "./Fx.ts"
+import type { AnyTask, FailureOf, InputOf, SuccessOf } from "./Task.ts"
 
 /** The next state, and what to do. */
-export type Step<S, E = never, R = never> = readonly [state: S, effects: Fx<E, R>]
+export type Step<S, F extends Fx.AnyFx = Fx.None> = readonly [state: S, effects: F]
 
-/** `S` the state, `A` the actions it understands, `E` the events it may append, `R` the reasons for which it may refuse. */
-export type Reducer<S, A, E = never, R = never> = (state: S, action: A, meta: Meta) => Step<S, E, R>
+/** `S` the state, `A` the actions it understands, `F` what it may want done. */
+export type Reducer<in out S, in A, out F extends Fx.AnyFx = Fx.None> = (state: S, action: A, meta: Meta) => Step<S, F>
+
+/** Any reducer. */
+// eslint-disable-next-line typescript/no-explicit-any -- a bound that every reducer must fit, whatever its state
+export type AnyReducer = (state: any, action: any, meta: Meta) => readonly [any, Fx.AnyFx]
+
+/** A reducer's state. */
+export type StateOf<R extends AnyReducer> = Parameters<R>[0]
+/** A reducer's actions. */
+export type ActionOf<R extends AnyReducer> = Parameters<R>[1]
+/** What a reducer may want done. */
+export type FxOf<R extends AnyReducer> = ReturnType<R>[1]
+
+/** The action that reports how a task ended. The request is at hand, so what comes back need not repeat it. */
+export interface Outcome<T extends AnyTask, A> {
+  readonly success: (value: SuccessOf<T>, input: InputOf<T>) => A
+  readonly failure: (error: FailureOf<T>, input: InputOf<T>) => A
+}
+
+/** An {@link Outcome} for every task. */
+export type Outcomes<T extends AnyTask, A> = {
+  readonly [Name in T["name"]]: Outcome<Extract<T, { readonly name: Name }>, A>
+}
+
+/** A reducer that says what the outcomes of its tasks mean to it. */
+export interface WithOutcomes<T extends AnyTask> {
+  readonly outcomes: Readonly<Record<string, Outcome<AnyTask, unknown>>>
+  readonly "~tasks"?: T
+}
+
+/**
+ * Says which action reports each task's outcome.
+ *
+ * @example
+ * ```ts
+ * import * as Fx from "@composable-ts/core/Fx"
+ * import * as Reducer from "@composable-ts/core/Reducer"
+ * import * as Task from "@composable-ts/core/Task"
+ * import * as Schema from "effect/Schema"
+ *
+ * const RollDice = Task.define("RollDice", { input: Schema.Null, success: Schema.Int, failure: Schema.Never })
+ * type Action = { readonly _tag: "Roll" } | { readonly _tag: "Rolled"; readonly eyes: number }
+ *
+ * const dice = Reducer.withOutcomes(
+ *   (eyes: number, action: Action) =>
+ *     action._tag === "Roll" ? Reducer.step(eyes, Fx.perform(RollDice, null)) : Reducer.step(action.eyes),
+ *   { RollDice: { success: (eyes) => ({ _tag: "Rolled", eyes }), failure: (never) => never } }
+ * )
+ * ```
+ */
+export const withOutcomes = <S, A, F extends Fx.AnyFx>(
+  reducer: Reducer<S, A, F>,
+  outcomes: Outcomes<Fx.TaskOf<F>, A>
+): Reducer<S, A, F> & WithOutcomes<Fx.TaskOf<F>> =>
+  Object.assign((state: S, action: A, meta: Meta) => reducer(state, action, meta), { outcomes })
+
+/** The next state, and what to do; nothing, when left out. */
+export const step: {
+  <S>(state: S): Step<S>
+  <S, F extends Fx.AnyFx>(state: S, effects: F): Step<S, F>
+} = <S>(state: S, effects: Fx.AnyFx = Fx.none): Step<S, never> => [state, effects as never]

@@ -1,0 +1,60 @@
+/**
+ * How a store refuses, and what it reports.
+ */
+import * as Schema from "effect/Schema"
+
+/** The store is being closed, or was; the action was not reduced. */
+export class StoreClosed extends Schema.TaggedError<StoreClosed>()("StoreClosed", { action: Schema.String }) {
+  override get message(): string {
+    return `${this.action} was not reduced: the store is closing. Dispatch before its scope ends.`
+  }
+}
+
+/** The reducer threw: a defect in it. The state is what it was, and the store goes on. */
+export class ReducerDefect extends Schema.TaggedError<ReducerDefect>()("ReducerDefect", {
+  action: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `The reducer threw while it reduced ${this.action}. ` +
+      `Reducers are total: refuse with Fx.reject instead. ${String(this.cause)}`
+  }
+}
+
+/** A task's handler died: a defect in it, not one of its declared failures. The state is what it was. */
+export class TaskDefect extends Schema.TaggedError<TaskDefect>()("TaskDefect", {
+  task: Schema.String,
+  input: Schema.Unknown,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `The handler of ${this.task} died. What it expects to go wrong belongs to its declared failure. ` +
+      String(this.cause)
+  }
+}
+
+/** A task among several in sequence failed, so those behind it were not begun. */
+export class SequenceStopped extends Schema.TaggedError<SequenceStopped>()("SequenceStopped", {
+  /** The one that failed, in words, and its place in the sequence, from 0. */
+  failed: Schema.String,
+  index: Schema.Int,
+  /** Those that were not begun, in words. */
+  left: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `A sequence stopped at step ${this.index}, ${this.failed}; not begun: ${this.left.join("; ") || "nothing"}`
+  }
+}
+
+/** A reducer refused an action that the store had sent itself, so there was nobody to tell. */
+export class RejectedUnheard extends Schema.TaggedError<RejectedUnheard>()("RejectedUnheard", {
+  action: Schema.String,
+  reason: Schema.Unknown
+}) {
+  override get message(): string {
+    return `${this.action}, which an effect had sent, was refused: ${JSON.stringify(this.reason)}`
+  }
+}
+
+/** What a store reports, because nobody waits for it. */
+export type Problem = ReducerDefect | TaskDefect | SequenceStopped | RejectedUnheard
