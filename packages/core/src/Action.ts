@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Fields, Payload, Versioned } from "./Event.ts"
 import { EventDecodeFailed, EventEncodeFailed, UnknownEventType } from "./EventError.ts"
-import { jsonCodec } from "./internal/compiled.ts"
+import { type JsonCodec, jsonCodec } from "./internal/compiled.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 
 /**
@@ -168,8 +168,17 @@ const checkNames = (name: string, commands: Commands, events: Events): void => {
 type Encoder = (event: object) => Result.Result<EncodedEvent, EventEncodeFailed>
 type Decoder = (recorded: RecordedEvent) => Result.Result<unknown, EventDecodeFailed>
 
-const structCodec = (fields: Fields) =>
-  jsonCodec(Schema.Struct(fields) as Schema.Constraint as Schema.Codec<unknown, unknown>)
+/** Effect's empty struct lets every value through as it is; an event without fields is `{}`, stored and read. */
+const record = jsonCodec(Schema.Record(Schema.String, Schema.Unknown))
+const noFields: JsonCodec = {
+  decode: (json) => Result.map(record.decode(json), () => ({})),
+  encode: () => Result.succeed({})
+}
+
+const structCodec = (fields: Fields): JsonCodec =>
+  Reflect.ownKeys(fields).length === 0
+    ? noFields
+    : jsonCodec(Schema.Struct(fields) as Schema.Constraint as Schema.Codec<unknown, unknown>)
 
 const encoder = (tag: string, declared: Versioned<Fields>): Encoder => {
   const type = `${tag}.v${declared.version}`
