@@ -33,8 +33,7 @@ const withDatabase = (url: Redacted.Redacted, name: string): Redacted.Redacted =
 
 /**
  * Creates an empty database with a name of its own and yields its URL. Needs PostgreSQL 15 or newer, and the right to
- * create databases. At the end of the scope the database is dropped,
- * whoever is still connected to it.
+ * create databases. At the end of the scope the database is dropped, whoever is still connected to it.
  */
 export const make: Effect.Effect<
   Redacted.Redacted,
