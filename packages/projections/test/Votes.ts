@@ -203,17 +203,21 @@ export const some = (events: ReadonlyArray<RecordedEvent>): NonEmptyReadonlyArra
   return [first, ...rest]
 }
 
-/** Waits until a condition holds, looking often. */
-export const until = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
-  Effect.repeat(condition, { while: (holds) => Effect.as(holds ? Effect.void : pause, !holds) }).pipe(Effect.asVoid)
-
+/** A moment between two looks, by the real clock also where a test stops the time. */
 const pause = Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 2)))
 
-/** How far a tally has come; 0 before its set-up. */
-export const reached = (name: Name = main) =>
+/** Waits until a tally has reached a position of the log. */
+export const until = (position: bigint, name: Name = main) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql<{ readonly position: bigint }>`
-      SELECT position FROM composable.checkpoints WHERE projection = ${name.name} AND version = ${name.version}`
-    return rows[0]?.position ?? 0n
+    while (true) {
+      const [made] = yield* sql`SELECT to_regclass('composable.checkpoints') IS NOT NULL AS made`
+      if (made?.["made"] === true) {
+        const rows = yield* sql`
+          SELECT FROM composable.checkpoints
+          WHERE projection = ${name.name} AND version = ${name.version} AND position >= ${position}`
+        if (rows.length > 0) return
+      }
+      yield* pause
+    }
   })
