@@ -340,6 +340,16 @@ describe("EmbeddedPostgres", { timeout: 60_000 }, () => {
       yield* Effect.scoped(EmbeddedPostgres.start({ dataDir }))
     }))
 
+  it.live("says so when a data folder cannot be made", () =>
+    Effect.gen(function*() {
+      const file = join(yield* folder, "file")
+      yield* Effect.promise(() => writeFile(file, ""))
+      for (const dataDir of [file, join(file, "below"), "/dev/null/below"]) {
+        const error = yield* Effect.flip(EmbeddedPostgres.start({ dataDir }))
+        assert.strictEqual(error.reason, "DataFolder")
+      }
+    }))
+
   it.live("refuses a cluster of another PostgreSQL version", () =>
     Effect.gen(function*() {
       const dataDir = yield* folder

@@ -23,6 +23,7 @@ import {
   type Settings,
   toFailure
 } from "./hostProtocol.ts"
+import { makeFolder } from "./makeFolder.ts"
 import * as PostgresBinaries from "./postgresBinaries.ts"
 import * as Postmaster from "./postmaster.ts"
 import * as RuntimeFolder from "./runtimeFolder.ts"
@@ -242,7 +243,7 @@ const start = async (): Promise<void> => {
       await mkdir(runtime.dataPath)
       await chmod(runtime.dataPath, user === undefined ? 0o700 : 0o711)
     } else {
-      await mkdir(options.dataDir, { recursive: true })
+      await makeFolder(options.dataDir)
       await symlink(await realpath(options.dataDir), runtime.dataPath)
     }
     const dataDir = await realpath(runtime.dataPath)
