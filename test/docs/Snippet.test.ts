@@ -59,7 +59,7 @@ describe("programs", () => {
     ])
     const { problems: [syntax] } = read("text", "```ts", "const a = 1", "const = 2", "```")
     assert.match(syntax === undefined ? "" : renderProblem(syntax), /^guide\.md:4: Parse failed/)
-    const unused = "`// => value` must follow an expression, a `const` of one name or `console.log` of one argument"
+    const unused = "`// => value` must follow an expression, a `const` of one name or `console.log`"
     assert.deepStrictEqual(
       read("```ts", "// => 1", "const [a, b] = [1, 2] // => [1, 2]", "```").problems.map(renderProblem),
       [
@@ -79,6 +79,7 @@ describe("trial", { timeout: 60_000 }, () => {
         "const declared: number = 1 // => 1",
         "declared + 1 // => 2",
         "console.log({ declared }) // => { declared: 1 }",
+        "console.log(declared, [declared]) // => 1 [ 1 ]",
         "Array.of(1, 2, 3)",
         "  .map((n) => n + 1) // => [2, 3, 4]",
         "await Effect.runPromise(Effect.gen(function*() {",
@@ -119,6 +120,9 @@ describe("trial", { timeout: 60_000 }, () => {
       "const a = 1 + 1 // => 3",
       "```",
       "```ts",
+      "console.log(1, 2) // => 1 3",
+      "```",
+      "```ts",
       `throw new Error("out of order")`,
       "```",
       "```ts",
@@ -134,14 +138,15 @@ describe("trial", { timeout: 60_000 }, () => {
       "```"
     )
     assert.deepStrictEqual(types, [])
-    assert.deepStrictEqual(runs.map(({ line }) => line), [1, 4, 7, 12])
-    const [wrong, thrown, skipped, swallowed] = runs.map(({ message }) => message)
+    assert.deepStrictEqual(runs.map(({ line }) => line), [1, 4, 7, 10, 15])
+    const [wrong, misprinted, thrown, skipped, swallowed] = runs.map(({ message }) => message)
     assert.include(wrong, "line 2: the value is not what the document says")
     assert.include(wrong, "guide.md:2")
-    assert.include(thrown, "guide.md:5")
+    assert.include(misprinted, "line 5: the value is not what the document says")
+    assert.include(thrown, "guide.md:8")
     assert.include(thrown, "out of order")
-    assert.include(skipped, "the assertion on line 9 never held")
-    assert.include(swallowed, "the assertion on line 15 never held")
+    assert.include(skipped, "the assertion on line 12 never held")
+    assert.include(swallowed, "the assertion on line 18 never held")
   })
 
   it("a program that does not end is stopped and reported", async () => {

@@ -3,7 +3,8 @@
  * compiler and a stack trace point at the place to mend.
  *
  * A fence stands alone unless it is tagged `continue`; then it is one program with the fence above. `// => value` behind
- * a statement asserts that its expression, or the constant it declares, deeply equals the value.
+ * a statement asserts that its expression, or the constant it declares, deeply equals the value; behind a `console.log`
+ * of several arguments stands what it prints.
  */
 import { parseAst } from "vitest/node"
 import type { Fence, Problem } from "./Fence.ts"
@@ -32,6 +33,8 @@ const isNode = (value: unknown): value is Node =>
   typeof value === "object" && value !== null && "type" in value && "start" in value && "end" in value
 
 const field = (node: Node, name: string): unknown => Object.entries(node).find(([key]) => key === name)?.[1]
+
+const nodes = (value: unknown): ReadonlyArray<Node> => Array.isArray(value) ? value.filter(isNode) : []
 
 const children = (node: Node): ReadonlyArray<Node> =>
   Object.values(node).flatMap((value: unknown) =>
@@ -69,10 +72,13 @@ const assertion = (code: string, statement: Node, line: number, value: string): 
   if (!isNode(expression)) return undefined
   const callee = field(expression, "callee")
   if (!isNode(callee) || code.slice(callee.start, callee.end) !== "console.log") return around(expression, expression)
-  const printed = field(expression, "arguments")
-  return Array.isArray(printed) && printed.length === 1 && isNode(printed[0])
-    ? around(expression, printed[0])
-    : undefined
+  const [printed, ...more] = nodes(field(expression, "arguments"))
+  if (printed === undefined) return undefined
+  if (more.length === 0) return around(expression, printed)
+  return [
+    { start: expression.start, end: printed.start, text: `;assertEquals(${line}, printed(` },
+    { start: expression.end - 1, end: expression.end, text: `), ${JSON.stringify(value)})` }
+  ]
 }
 
 const apply = (code: string, edits: ReadonlyArray<Edit>): string =>
@@ -115,7 +121,7 @@ const withAssertions = (document: string, code: string, runtime: string): string
       problems.push({
         document,
         line,
-        message: "`// => value` must follow an expression, a `const` of one name or `console.log` of one argument"
+        message: "`// => value` must follow an expression, a `const` of one name or `console.log`"
       })
     } else {
       asserted.push(line)
@@ -124,7 +130,7 @@ const withAssertions = (document: string, code: string, runtime: string): string
   }
   if (problems.length > 0) return problems
   if (asserted.length === 0) return code
-  const header = `import { expectAssertions } from ${JSON.stringify(runtime)}`
+  const header = `import { expectAssertions, printed } from ${JSON.stringify(runtime)}`
   return `${header}; const assertEquals = expectAssertions(${JSON.stringify(asserted)})${apply(code, edits)}`
 }
 

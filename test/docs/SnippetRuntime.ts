@@ -1,5 +1,9 @@
 /** What a program made of a document's fences needs while it runs: assertions that can neither be skipped nor swallowed. */
 import { AssertionError, deepStrictEqual } from "node:assert"
+import { format } from "node:util"
+
+/** The line that `console.log` prints for these arguments. */
+export const printed = (...args: ReadonlyArray<unknown>): string => format(...args)
 
 /**
  * Announces the assertions of a program by their lines and returns the function that makes one. The process fails

@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Fields, Payload, Versioned } from "./Event.ts"
 import { EventDecodeFailed, EventEncodeFailed, UnknownEventType } from "./EventError.ts"
-import { jsonCodec } from "./internal/compiled.ts"
+import { type JsonCodec, jsonCodec } from "./internal/compiled.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 
 /**
@@ -54,10 +54,10 @@ export interface Vocabulary<C extends { readonly _tag: string }, E extends { rea
   readonly eventType: (event: E) => string
   /** Every stored name of each event, older versions included: what a subscription to it must ask for. */
   readonly storedTypes: Readonly<Record<E["_tag"], ReadonlyArray<string>>>
-  /** Calls the case of the action; a missing case does not compile. */
+  /** Calls the case of the action; a missing case does not compile, nor does one too many. */
   readonly match: <A extends C | E, const B extends Readonly<Record<A["_tag"], unknown>>>(
     action: A,
-    cases: Cases<A, B>
+    cases: Cases<A, B> & Readonly<Record<Exclude<keyof B, A["_tag"]>, never>>
   ) => B[A["_tag"]]
   /** An event as it is stored. Commands do not compile here, so a command can never reach the log. */
   readonly encode: (event: E) => Result.Result<EncodedEvent, EventEncodeFailed>
@@ -84,7 +84,7 @@ export type Defined<C extends Commands, E extends Events> =
   & { readonly [K in keyof C & string]: Constructor<K, C[K]> }
   & { readonly [K in keyof E & string]: Constructor<K, E[K]["fields"]> }
 
-/** Names that would hide a member of the vocabulary, and fields that would hide the tag. */
+/** Names that would hide a member of the vocabulary. */
 type Reserved = keyof Vocabulary<never, never>
 type NotReserved<Names extends string> = {
   readonly [K in Names as K extends Reserved ? K : never]: `${
@@ -168,8 +168,17 @@ const checkNames = (name: string, commands: Commands, events: Events): void => {
 type Encoder = (event: object) => Result.Result<EncodedEvent, EventEncodeFailed>
 type Decoder = (recorded: RecordedEvent) => Result.Result<unknown, EventDecodeFailed>
 
-const structCodec = (fields: Fields) =>
-  jsonCodec(Schema.Struct(fields) as Schema.Constraint as Schema.Codec<unknown, unknown>)
+/** Effect's empty struct lets every value through as it is; an event without fields is `{}`, stored and read. */
+const record = jsonCodec(Schema.Record(Schema.String, Schema.Unknown))
+const noFields: JsonCodec = {
+  decode: (json) => Result.map(record.decode(json), () => ({})),
+  encode: () => Result.succeed({})
+}
+
+const structCodec = (fields: Fields): JsonCodec =>
+  Reflect.ownKeys(fields).length === 0
+    ? noFields
+    : jsonCodec(Schema.Struct(fields) as Schema.Constraint as Schema.Codec<unknown, unknown>)
 
 const encoder = (tag: string, declared: Versioned<Fields>): Encoder => {
   const type = `${tag}.v${declared.version}`

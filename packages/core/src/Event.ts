@@ -7,12 +7,16 @@
  */
 import type * as Schema from "effect/Schema"
 
-/** The fields of a command or an event: Effect Schemas that need no services to decode or encode. */
+/**
+ * The fields of a command or an event: Effect Schemas that need no services to decode or encode. None may be called
+ * `_tag`, which is the action's name.
+ */
 export interface Fields {
   readonly [field: PropertyKey]: Schema.Constraint & {
     readonly DecodingServices: never
     readonly EncodingServices: never
   }
+  readonly _tag?: never
 }
 
 /** The values of some {@link Fields}. */

@@ -18,7 +18,7 @@ import type { MigrationError } from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import * as Checkpoint from "./Checkpoint.ts"
-import { CheckpointAhead, ProjectionFailed } from "./ProjectionError.ts"
+import { CheckpointAhead, CheckpointMissing, ProjectionFailed } from "./ProjectionError.ts"
 
 type Tag = { readonly _tag: string }
 
@@ -147,7 +147,13 @@ export const defineBatch = <
 })
 
 /** Why a projection does not go on. */
-export type Stopped = ProjectionFailed | CheckpointAhead | EventStoreError | SqlError | MigrationError
+export type Stopped =
+  | ProjectionFailed
+  | CheckpointAhead
+  | CheckpointMissing
+  | EventStoreError
+  | SqlError
+  | MigrationError
 
 /** What running a projection needs besides its handlers' own requirements. */
 export type Requirements = EventStore | SqlClient.SqlClient
@@ -161,68 +167,93 @@ const outage = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
 const contention = Schedule.exponential("10 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 10 }))
 
 const isOutage = (error: unknown): boolean => {
+  if (error instanceof ProjectionFailed) return isOutage(error.cause)
   if (error instanceof EventStoreError) return isSqlError(error.cause) ? isOutage(error.cause) : error.retryable
   return isSqlError(error) && error.reason._tag === "ConnectionError"
 }
 
-const isContention = (error: unknown): boolean =>
-  (error instanceof EventStoreError ? error.retryable : isSqlError(error) && error.isRetryable) && !isOutage(error)
+const isContention = (error: unknown): boolean => {
+  if (error instanceof ProjectionFailed || error instanceof EventStoreError) return isContention(error.cause)
+  return isSqlError(error) && error.isRetryable && !isOutage(error)
+}
 
-/** A handler's failure of a kind that passes is left as it is, to be tried again; any other stops the projection. */
-const stop =
-  ({ name: projection, version }: Checkpoint.Owner, after: bigint, upTo: bigint) =>
-  (cause: Cause.Cause<unknown>): Effect.Effect<never, ProjectionFailed | SqlError> => {
-    const error = Cause.squash(cause)
-    return isSqlError(error) && error.isRetryable
-      ? Effect.fail(error)
-      : Effect.fail(new ProjectionFailed({ projection, version, after, upTo, cause: error }))
-  }
-
-/** Makes the tables and the first checkpoint in one transaction, in whichever process comes first. */
-const prepare = <E, R>(projection: Projection<E, R>) =>
-  Effect.gen(function*() {
-    yield* Checkpoint.migrate
-    const sql = yield* SqlClient.SqlClient
-    yield* sql.withTransaction(Effect.gen(function*() {
-      const isNew = yield* Checkpoint.start(projection)
-      if (isNew) yield* Effect.catchCause(projection.setUp, stop(projection, 0n, 0n))
-    }))
-  })
-
-/** Applies the next batch, if there is one. Tells how far the read model is for certain, and how far the log. */
-const step = <E, R>(projection: Projection<E, R>) =>
-  Effect.gen(function*() {
-    const events = yield* EventStore
-    const sql = yield* SqlClient.SqlClient
-    const checkpoint = (yield* Checkpoint.read(projection)) ?? 0n
-    const page = yield* events.readAll({ after: checkpoint, limit: batchSize, types: projection.types })
-    if (page.head < checkpoint) {
-      const { name, version } = projection
-      return yield* new CheckpointAhead({ projection: name, version, checkpoint, head: page.head })
-    }
-    if (page.position === checkpoint) return page
-    const applied = yield* sql.withTransaction(Effect.gen(function*() {
-      // First of all: a second process waits here, and then finds that the checkpoint has moved.
-      if (!(yield* Checkpoint.advance(projection, checkpoint, page.position))) return false
-      if (isNonEmpty(page.events)) {
-        yield* Effect.catchCause(projection.apply(page.events), stop(projection, checkpoint, page.position))
-      }
-      return true
-    }))
-    return applied ? page : { ...page, position: checkpoint }
-  }).pipe(
+/** Tries again what failed in a way that passes. */
+const patiently = ({ name }: Checkpoint.Owner) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  effect.pipe(
     Effect.retry({ schedule: contention, while: isContention }),
     Effect.tapError((error) =>
-      isOutage(error) ? Effect.logWarning(`Projection ${projection.name}: the database is away`, error) : Effect.void
+      isOutage(error) ? Effect.logWarning(`Projection ${name}: the database is away`, error) : Effect.void
     ),
     Effect.retry({ schedule: outage, while: isOutage })
   )
+
+/**
+ * One transaction of the read model. Whatever goes wrong in it, up to its commit, is the failure of what it was to
+ * apply: a handler may swallow the error that broke its transaction, and only the commit tells.
+ */
+const transaction = <A, E, R>(
+  { name: projection, version }: Checkpoint.Owner,
+  { after, upTo }: { readonly after: bigint; readonly upTo: bigint },
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, ProjectionFailed, R | SqlClient.SqlClient> =>
+  Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) =>
+      Effect.catchCause(sql.withTransaction(effect), (cause) =>
+        Effect.fail(new ProjectionFailed({ projection, version, after, upTo, cause: Cause.squash(cause) })))
+  )
+
+/** Makes the tables and the first checkpoint in one transaction, in whichever process comes first. */
+const prepare = <E, R>(projection: Projection<E, R>) =>
+  Checkpoint.migrate.pipe(
+    Effect.andThen(transaction(
+      projection,
+      { after: 0n, upTo: 0n },
+      Effect.flatMap(Checkpoint.start(projection), (isNew) => isNew ? projection.setUp : Effect.void)
+    )),
+    patiently(projection)
+  )
+
+/** Applies the next events, if there are any. Tells how far the read model is for certain, and how far the log. */
+const step = <E, R>(projection: Projection<E, R>, limit: number) =>
+  Effect.gen(function*() {
+    const { name, version } = projection
+    const events = yield* EventStore
+    const checkpoint = yield* Checkpoint.read(projection)
+    if (checkpoint === undefined) return yield* new CheckpointMissing({ projection: name, version })
+    const page = yield* events.readAll({ after: checkpoint, limit, types: projection.types })
+    if (page.head < checkpoint) {
+      return yield* new CheckpointAhead({ projection: name, version, checkpoint, head: page.head })
+    }
+    if (page.position === checkpoint) return page
+    const applied = yield* transaction(
+      projection,
+      { after: checkpoint, upTo: page.position },
+      Effect.gen(function*() {
+        // First of all: a second process waits here, and then finds that the checkpoint has moved.
+        if (!(yield* Checkpoint.advance(projection, checkpoint, page.position))) return false
+        if (isNonEmpty(page.events)) yield* projection.apply(page.events)
+        return true
+      })
+    )
+    return applied ? page : { ...page, position: checkpoint }
+  }).pipe(patiently(projection))
+
+/** Applies the next batch. Of one that fails it applies what stands before the culprit, and then names that alone. */
+const batch = <E, R>(
+  projection: Projection<E, R>,
+  limit = batchSize
+): Effect.Effect<LogPage, Exclude<Stopped, MigrationError>, R | Requirements> =>
+  Effect.catchTag(step(projection, limit), "ProjectionFailed", (failed) => {
+    const size = Number(failed.upTo - failed.after)
+    return size === 1 || isContention(failed) ? Effect.fail(failed) : batch(projection, Math.floor(size / 2))
+  })
 
 /** Applies batch after batch until the read model has reached a position of the log. */
 const applyUpTo = <E, R>(projection: Projection<E, R>, target: (page: LogPage) => bigint) =>
   Effect.gen(function*() {
     while (true) {
-      const page = yield* step(projection)
+      const page = yield* batch(projection)
       if (page.position >= target(page)) return page.position
     }
   })
@@ -234,20 +265,20 @@ export const catchUp = <E, R>(projection: Projection<E, R>): Effect.Effect<bigin
   Effect.gen(function*() {
     yield* prepare(projection)
     const events = yield* EventStore
-    const { head } = yield* events.readAll({ after: 0n, limit: 0 })
+    const { head } = yield* patiently(projection)(events.readAll({ after: 0n, limit: 0 }))
     return yield* applyUpTo(projection, () => head)
   })
 
 /**
- * Keeps the read model up to date for as long as the fiber runs: catches up, then is woken by appends. It fails when an
- * event cannot be applied; the read model then stands right before it. Any number of processes may run the same
- * projection.
+ * Keeps the read model up to date for as long as the fiber runs: catches up, then is woken by appends. While the
+ * database is away it waits. It fails when an event cannot be applied; the read model then stands right before it. Any
+ * number of processes may run the same projection.
  */
 export const run = <E, R>(projection: Projection<E, R>): Effect.Effect<never, Stopped, R | Requirements> =>
   Effect.scoped(Effect.gen(function*() {
     yield* prepare(projection)
     const events = yield* EventStore
-    const appended = yield* events.listen
+    const appended = yield* patiently(projection)(events.listen)
     while (true) {
       yield* applyUpTo(projection, (page) => page.head)
       yield* appended

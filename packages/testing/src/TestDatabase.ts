@@ -32,8 +32,8 @@ const withDatabase = (url: Redacted.Redacted, name: string): Redacted.Redacted =
 }
 
 /**
- * Creates an empty database with a name of its own and yields its URL. At the end of the scope the database is dropped,
- * whoever is still connected to it.
+ * Creates an empty database with a name of its own and yields its URL. Needs PostgreSQL 15 or newer, and the right to
+ * create databases. At the end of the scope the database is dropped, whoever is still connected to it.
  */
 export const make: Effect.Effect<
   Redacted.Redacted,
@@ -49,8 +49,9 @@ export const make: Effect.Effect<
       (sql) => sql.unsafe(statement)
     )).pipe(Effect.provide(Reactivity.layer))
   yield* Effect.acquireRelease(
-    // Nobody connects to template0, so databases can be copied from it at the same time.
-    administer(`CREATE DATABASE ${name} TEMPLATE template0`),
+    // Nobody connects to template0, so databases can be copied from it at the same time. Copied as files, they leave
+    // nothing in memory to be written when they are dropped: twice as fast, measured with twenty at once.
+    administer(`CREATE DATABASE ${name} TEMPLATE template0 STRATEGY file_copy`),
     () => Effect.orDie(administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
   )
   return withDatabase(url, name)

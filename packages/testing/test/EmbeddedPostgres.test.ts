@@ -1,16 +1,31 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Exit, Redacted, Scope } from "effect"
+import { ConfigProvider, Effect, Exit, Fiber, Redacted, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { chmod, chown, lstat, mkdir, mkdtemp, realpath, rm, stat, writeFile } from "node:fs/promises"
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  realpath,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile
+} from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import * as EmbeddedPostgres from "../src/EmbeddedPostgres.ts"
+import { sweep } from "../src/internal/clusterPlace.ts"
+import { newestClaim } from "../src/internal/hostClaim.ts"
 import { findPostmaster } from "../src/internal/postmaster.ts"
 import { isRunning, processTable } from "../src/internal/processTable.ts"
 import { canRead, type ServiceUser, serviceUser } from "../src/internal/serviceUser.ts"
@@ -64,17 +79,17 @@ interface Holder {
   readonly dataDir: string
 }
 
+const spawnHolder = (dataDir?: string, user?: ServiceUser) =>
+  spawn(process.execPath, [
+    fileURLToPath(new URL("./EmbeddedPostgres.holder.ts", import.meta.url)),
+    ...(dataDir === undefined ? [] : [dataDir])
+  ], { ...user, detached: true, cwd: "/", stdio: ["pipe", "pipe", "pipe"] })
+
 /** Another process that uses a server, in a process group of its own, as under a terminal. */
 const holder = (dataDir?: string, user?: ServiceUser): Effect.Effect<Holder, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.promise(async () => {
-      const script = fileURLToPath(new URL("./EmbeddedPostgres.holder.ts", import.meta.url))
-      const child = spawn(process.execPath, [script, ...(dataDir === undefined ? [] : [dataDir])], {
-        ...user,
-        detached: true,
-        cwd: "/",
-        stdio: ["pipe", "pipe", "pipe"]
-      })
+      const child = spawnHolder(dataDir, user)
       let complaint = ""
       child.stderr.setEncoding("utf8").on("data", (text: string) => complaint += text)
       for await (const line of createInterface(child.stdout)) {
@@ -116,7 +131,20 @@ const databaseUrlUnder = (value: string) =>
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown({ DATABASE_URL: value }))
   )
 
-describe("EmbeddedPostgres", () => {
+/** Two ways to give up a start that is under way: each is given up by interrupting it. */
+const abandonments = [
+  [
+    "interrupted",
+    (dataDir: string) => Effect.scoped(Effect.andThen(EmbeddedPostgres.start({ dataDir }), Effect.never))
+  ],
+  ["cut off by SIGKILL", (dataDir: string) =>
+    Effect.callback<void>(() => {
+      const child = spawnHolder(dataDir)
+      return Effect.sync(() => child.kill("SIGKILL"))
+    })]
+] as const
+
+describe("EmbeddedPostgres", { timeout: 60_000 }, () => {
   it.live("leaves no process and no folder when the scope ends", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
@@ -167,7 +195,7 @@ describe("EmbeddedPostgres", () => {
       const { all } = yield* processesOf(dataDir)
       yield* Effect.forEach(holders, (one) => signalGroup(one, "SIGKILL"), { concurrency: 10 })
       yield* eventually("the server has ended", allGone(all))
-    }), 60_000)
+    }))
 
   it.live("starts anew for a process that arrives while the server stops", () =>
     Effect.gen(function*() {
@@ -194,6 +222,26 @@ describe("EmbeddedPostgres", () => {
         yield* signalGroup(one, name)
         yield* eventually("the server has ended", allGone(all))
         assert.isFalse(yield* Effect.promise(() => exists(dirname(one.dataDir))))
+      }))
+  }
+
+  for (const [how, abandon] of abandonments) {
+    it.live(`leaves nothing behind a start that is ${how} while the cluster is made`, () =>
+      Effect.gen(function*() {
+        const dataDir = yield* folder
+        const abandoned = yield* Effect.forkChild(abandon(dataDir))
+        // Seen late, on a busy machine, the cluster is made already; the outcome must be the same.
+        yield* eventually(
+          "the host is at work",
+          async () => await exists(join(dataDir, "cluster.new")) || await exists(join(dataDir, "cluster"))
+        )
+        const socketPath = yield* Effect.promise(async () => (await newestClaim(dataDir))?.socketPath)
+        assert.isDefined(socketPath)
+        yield* Fiber.interrupt(abandoned)
+        yield* eventually("the host has ended", async () => !(await exists(dirname(socketPath))))
+        assert.isUndefined(yield* Effect.promise(() => findPostmaster(join(dataDir, "cluster"))))
+        const { url } = yield* EmbeddedPostgres.start({ dataDir })
+        assert.deepStrictEqual(yield* query(url, "SELECT 1 AS one"), [{ one: 1 }])
       }))
   }
 
@@ -292,6 +340,16 @@ describe("EmbeddedPostgres", () => {
       yield* Effect.scoped(EmbeddedPostgres.start({ dataDir }))
     }))
 
+  it.live("says so when a data folder cannot be made", () =>
+    Effect.gen(function*() {
+      const file = join(yield* folder, "file")
+      yield* Effect.promise(() => writeFile(file, ""))
+      for (const dataDir of [file, join(file, "below"), "/dev/null/below"]) {
+        const error = yield* Effect.flip(EmbeddedPostgres.start({ dataDir }))
+        assert.strictEqual(error.reason, "DataFolder")
+      }
+    }))
+
   it.live("refuses a cluster of another PostgreSQL version", () =>
     Effect.gen(function*() {
       const dataDir = yield* folder
@@ -330,6 +388,29 @@ describe("EmbeddedPostgres", () => {
       const cluster = yield* Effect.promise(() => realpath(join(dataDir, "cluster")))
       yield* Effect.addFinalizer(() => Effect.promise(() => rm(dirname(cluster), { recursive: true, force: true })))
       assert.deepStrictEqual(yield* use("SELECT answer FROM kept"), [{ answer: 42 }])
+    }))
+
+  it.live("deletes such data when their folder has been missing for a month, and only then", () =>
+    Effect.gen(function*() {
+      const root = yield* folder
+      const month = 31 * 24 * 60 * 60
+      const place = (name: string, dataDir: string, ageSeconds: number) =>
+        Effect.promise(async () => {
+          const record = join(root, name, "data-folder.json")
+          await mkdir(join(root, name, "cluster"), { recursive: true })
+          await writeFile(record, JSON.stringify({ path: dataDir, device: (await stat(root)).dev }))
+          const then = Date.now() / 1000 - ageSeconds
+          await utimes(record, then, then)
+        })
+      const linked = yield* folder
+      yield* Effect.promise(() => symlink(join(root, "linked/cluster"), join(linked, "cluster")))
+      yield* place("linked", linked, month)
+      yield* place("recent", join(linked, "gone"), 60)
+      yield* place("deleted", join(linked, "gone"), month)
+      // As of a volume that is not mounted: what is left of the path lies on another device.
+      yield* place("elsewhere", "/proc/gone", month)
+      yield* Effect.promise(() => sweep([root]))
+      assert.deepStrictEqual((yield* Effect.promise(() => readdir(root))).sort(), ["elsewhere", "linked", "recent"])
     }))
 
   it.live("serves an ordinary user as well", () =>

@@ -12,7 +12,7 @@ const databases = Effect.gen(function*() {
   return rows.map((row) => row.datname)
 })
 
-describe("TestDatabase", () => {
+describe("TestDatabase", { timeout: 60_000 }, () => {
   it.live("makes databases that know nothing of each other", () =>
     Effect.gen(function*() {
       const urls = yield* Effect.all([TestDatabase.make, TestDatabase.make], { concurrency: 2 })
@@ -49,7 +49,7 @@ describe("TestDatabase", () => {
       assert.strictEqual(new Set(urls.map(nameOf)).size, 20)
     }))
 
-  layer(TestDatabase.layer, { excludeTestServices: true })("as a layer", (it) => {
+  layer(TestDatabase.layer, { excludeTestServices: true, timeout: "60 seconds" })("as a layer", (it) => {
     it.effect("is empty and keeps what PostgreSQL promises by default", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient

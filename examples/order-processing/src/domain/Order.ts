@@ -7,7 +7,7 @@ import * as Action from "@composable-ts/core/Action"
 import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as Event from "@composable-ts/core/Event"
 import * as Fx from "@composable-ts/core/Fx"
-import { Array, BigDecimal, Schema } from "effect"
+import { Array as Arr, BigDecimal, Schema } from "effect"
 import { CalendarDate } from "./CalendarDate.ts"
 import * as Money from "./Money.ts"
 import { afterDiscount, beforeDiscount, OrderLine } from "./OrderLine.ts"
@@ -60,19 +60,26 @@ export type OrderCommand = Action.CommandOf<typeof Order>
 export type OrderEvent = Action.EventOf<typeof Order>
 
 /** What was ordered, by whom, where to. */
-export type OrderDetails = Event.Payload<typeof details>
+export const OrderDetails = Schema.Struct(details)
+
+/** What was ordered, by whom, where to. */
+export type OrderDetails = typeof OrderDetails.Type
 
 /** How far an order has come. */
-export type OrderState =
-  | { readonly status: "New" }
-  | { readonly status: "Placed"; readonly order: OrderDetails }
-  | {
-    readonly status: "Shipped"
-    readonly order: OrderDetails
-    readonly shipper: string
-    readonly shippedOn: CalendarDate
-  }
-  | { readonly status: "Cancelled"; readonly order: OrderDetails; readonly reason: string }
+export const OrderState = Schema.Union([
+  Schema.Struct({ status: Schema.Literal("New") }),
+  Schema.Struct({ status: Schema.Literal("Placed"), order: OrderDetails }),
+  Schema.Struct({
+    status: Schema.Literal("Shipped"),
+    order: OrderDetails,
+    shipper: Schema.String,
+    shippedOn: CalendarDate
+  }),
+  Schema.Struct({ status: Schema.Literal("Cancelled"), order: OrderDetails, reason: Schema.String })
+])
+
+/** How far an order has come. */
+export type OrderState = typeof OrderState.Type
 
 type Decision = Fx.Fx<OrderEvent, OrderRefusal>
 type Of<Tag extends OrderCommand["_tag"]> = Extract<OrderCommand, { readonly _tag: Tag }>
@@ -92,7 +99,7 @@ const lineRefusal = (orderId: string, line: OrderLine): OrderRefusal | undefined
 const place = (state: OrderState, { _tag, ...order }: Of<"PlaceOrder">): Decision => {
   const { lines, orderId } = order
   if (state.status !== "New") return Fx.reject({ _tag: "AlreadyPlaced", orderId })
-  if (!Array.isReadonlyArrayNonEmpty(lines)) return Fx.reject({ _tag: "NoLines", orderId })
+  if (!Arr.isReadonlyArrayNonEmpty(lines)) return Fx.reject({ _tag: "NoLines", orderId })
   for (const line of lines) {
     const refusal = lineRefusal(orderId, line)
     if (refusal !== undefined) return Fx.reject(refusal)

@@ -28,6 +28,9 @@ export const ListedOrder = Schema.Struct({
 /** An order of the list. */
 export type ListedOrder = typeof ListedOrder.Type
 
+/** Some orders. */
+export const ListedOrders = Schema.Array(ListedOrder)
+
 /** Which orders to list. */
 export interface Selection {
   readonly status?: Status | undefined
@@ -35,7 +38,7 @@ export interface Selection {
   readonly limit?: number | undefined
 }
 
-const decode = Schema.decodeUnknownEffect(Schema.Array(ListedOrder))
+const decode = Schema.decodeUnknownEffect(ListedOrders)
 
 /** Orders by day and number, oldest first. */
 export const listOrders = ({ limit, status }: Selection = {}) =>

@@ -3,7 +3,7 @@
  * read from, and it can be rebuilt from the log at any time.
  */
 import * as Projection from "@composable-ts/projections/Projection"
-import { Effect } from "effect"
+import { Array, Effect } from "effect"
 import * as SqlClient from "effect/sql/SqlClient"
 import { format } from "../domain/Decimal.ts"
 import { Order, totals } from "../domain/Order.ts"
@@ -72,7 +72,7 @@ export const orderSummary = Projection.define(Order, {
           })
         }`
         yield* sql`INSERT INTO order_processing.order_lines ${
-          sql.insert(placed.lines.map((line, index) => ({
+          sql.insert(Array.map(placed.lines, (line, index) => ({
             order_id: placed.orderId,
             line_number: index + 1,
             product_id: line.productId,

@@ -21,6 +21,7 @@ import {
 import { dirname, join } from "node:path"
 import { errorCode } from "./errorCode.ts"
 import { HostFailure } from "./hostProtocol.ts"
+import { makeFolder } from "./makeFolder.ts"
 import { findPostmaster, stopProcess } from "./postmaster.ts"
 import { clusterName } from "./runtimeFolder.ts"
 import { canEnter, type ServiceUser } from "./serviceUser.ts"
@@ -83,8 +84,8 @@ const makePlace = async (dataDir: string, user: ServiceUser): Promise<string> =>
     if (!trusted || !(await canEnter(root, user))) continue
     const place = join(root, randomBytes(8).toString("hex"))
     const unfinished = `${place}.new`
-    // Recursive, because a sweep may have removed the root, which was empty.
-    await mkdir(unfinished, { recursive: true })
+    // With the root again, because a sweep may have removed the root, which was empty.
+    await makeFolder(unfinished)
     await chmod(unfinished, 0o711)
     await writeRecord(unfinished, dataDir)
     // The link comes first: a place that no link points at may be swept.

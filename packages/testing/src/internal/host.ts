@@ -4,6 +4,7 @@
  * alone, which the kernel closes however a client ends. Descriptor 3 is the connection to the client that started it.
  */
 import { randomBytes } from "node:crypto"
+import { closeSync, readdirSync, readFileSync } from "node:fs"
 import { chmod, mkdir, readFile, realpath, rename, stat, symlink, writeFile } from "node:fs/promises"
 import { createServer, Socket } from "node:net"
 import { join } from "node:path"
@@ -22,6 +23,7 @@ import {
   type Settings,
   toFailure
 } from "./hostProtocol.ts"
+import { makeFolder } from "./makeFolder.ts"
 import * as PostgresBinaries from "./postgresBinaries.ts"
 import * as Postmaster from "./postmaster.ts"
 import * as RuntimeFolder from "./runtimeFolder.ts"
@@ -135,8 +137,8 @@ const shutDown = async (): Promise<void> => {
 /** Stops the server if it runs, removes what is temporary, and ends the process, which tells the last clients. */
 const end = async (): Promise<never> => {
   phase = "stopping"
-  await sweeping
   if (server !== undefined) await Postmaster.stop(server, options.dataDir === undefined ? "immediate" : "fast")
+  await sweeping
   if (runtime !== undefined) await RuntimeFolder.remove(runtime)
   process.exit()
 }
@@ -241,7 +243,7 @@ const start = async (): Promise<void> => {
       await mkdir(runtime.dataPath)
       await chmod(runtime.dataPath, user === undefined ? 0o700 : 0o711)
     } else {
-      await mkdir(options.dataDir, { recursive: true })
+      await makeFolder(options.dataDir)
       await symlink(await realpath(options.dataDir), runtime.dataPath)
     }
     const dataDir = await realpath(runtime.dataPath)
@@ -263,6 +265,26 @@ const start = async (): Promise<void> => {
   }
 }
 
+/**
+ * Closes what a careless parent left open for its children, apart from the connection to our client. Node does so for
+ * the lowest descriptors only; a pipe among the others would not end for its reader while the server runs.
+ */
+const closeInherited = (): void => {
+  if (process.platform !== "linux") return
+  const closeOnExec = 0o2000000
+  for (const fd of readdirSync("/proc/self/fd").map(Number).filter((fd) => fd > 3)) {
+    try {
+      const flags = /^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1]
+      // What Node opened for itself is closed on exec.
+      if (flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0) closeSync(fd)
+    } catch (error) {
+      // The descriptor by which the folder was read.
+      if (errorCode(error) !== "ENOENT" && errorCode(error) !== "EBADF") throw error
+    }
+  }
+}
+
+closeInherited()
 process.on("SIGINT", () => {})
 process.on("SIGHUP", () => {})
 process.on("SIGTERM", () => void shutDown())

@@ -5,11 +5,12 @@
  * process id cannot be mistaken for a living host. The highest claim is never removed, only superseded: removing it
  * would let a slow rival, who saw it dead, claim the same number a second time.
  */
-import { mkdir, readdir, readlink, rm, symlink } from "node:fs/promises"
+import { readdir, readlink, rm, symlink } from "node:fs/promises"
 import { connect } from "node:net"
 import { join } from "node:path"
 import { errorCode } from "./errorCode.ts"
 import { HostFailure } from "./hostProtocol.ts"
+import { makeFolder } from "./makeFolder.ts"
 
 export interface Claim {
   readonly generation: number
@@ -61,7 +62,7 @@ export const unreachableHost = (socketPath: string): string =>
 /** Claims the data folder for the host that already listens on `socketPath`; false when a living host has it. */
 export const claim = async (dataDir: string, socketPath: string): Promise<boolean> => {
   const folder = claimsFolder(dataDir)
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   for (;;) {
     const newest = await newestClaim(dataDir)
     if (newest !== undefined && await isListening(newest.socketPath)) return false

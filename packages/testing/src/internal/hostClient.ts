@@ -26,7 +26,7 @@ export interface HostSession {
   readonly leave: () => Promise<void>
 }
 
-const joinMillis = 90_000
+const joinMillis = 120_000
 const leaveMillis = 45_000
 const retryMillis = 20
 
@@ -122,6 +122,18 @@ const converse = (
     let stop: (failure: Failure) => void = ignore
     const stopped = new Promise<Failure>((resolve) => stop = resolve)
     const closed = new Promise<boolean>((resolve) => socket.once("close", () => resolve(true)))
+    const deadline = setTimeout(() => {
+      socket.destroy()
+      reject(
+        new HostFailure(
+          "HostFailed",
+          `The process that holds the embedded PostgreSQL gave no answer within ${
+            joinMillis / 1000
+          } s. The disk may be `
+            + "very slow, or a long recovery under way; try again later."
+        )
+      )
+    }, joinMillis)
     signal.addEventListener("abort", () => {
       socket.destroy()
       reject(signal.reason)
@@ -158,6 +170,7 @@ const converse = (
           // An open connection is no reason for a process to stay alive.
           socket.unref()
           child?.unref()
+          clearTimeout(deadline)
           return resolve({ url: reply.url, dataDir: reply.dataDir, port: reply.port, stopped, request, leave })
         }
         case "lost":
@@ -180,6 +193,7 @@ const converse = (
       )
     })
     socket.once("close", () => {
+      clearTimeout(deadline)
       const failure = hostEnded(child)
       for (const { reject } of waiting) reject(failureOf(failure))
       if (!leaving) stop(failure)

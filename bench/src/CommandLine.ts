@@ -1,0 +1,80 @@
+/**
+ * What the command line asks for.
+ */
+import { resolve } from "node:path"
+import { parseArgs } from "node:util"
+import * as Profile from "./Profile.ts"
+
+/** What to do. */
+export interface Request {
+  readonly profile: Profile.Profile
+  /** The rows to measure. */
+  readonly only: ReadonlyArray<string>
+  /** The row to take a CPU profile of, instead of measuring. */
+  readonly cpuProfileOf: string | undefined
+  /** The folder to write to. */
+  readonly results: string
+}
+
+/** What `--help` prints, and what follows a mistake. */
+export const usage = (ids: ReadonlyArray<string>): string =>
+  `Usage: pnpm bench [--quick | --full | --smoke] [--only ID,…] [--profile ID] [--results FOLDER]
+
+  --quick         under two minutes; the default
+  --full          under fifteen minutes, with less spread
+  --smoke         seconds: shows that everything runs and is right, its figures mean nothing
+  --only ID,…     only these rows
+  --profile ID    writes ID.cpuprofile of this row and prints the functions with most self time
+  --results DIR   where to write latest.json and latest.md; default bench/results
+
+It measures on the server of DATABASE_URL, or on an embedded PostgreSQL.
+Rows: ${ids.join(", ")}`
+
+/** A mistake in the command line. */
+export class UsageError extends Error {
+  override readonly name = "UsageError"
+}
+
+const options = {
+  quick: { type: "boolean" },
+  full: { type: "boolean" },
+  smoke: { type: "boolean" },
+  only: { type: "string" },
+  profile: { type: "string" },
+  results: { type: "string" },
+  help: { type: "boolean" }
+} as const
+
+const values = (args: ReadonlyArray<string>) => {
+  try {
+    // `pnpm bench -- --full` hands the dashes on.
+    return parseArgs({ args: args.filter((arg) => arg !== "--"), options }).values
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** Reads the arguments; `ids` are the rows there are. Undefined when help was asked for. */
+export const parse = (
+  args: ReadonlyArray<string>,
+  ids: ReadonlyArray<string>,
+  resultsByDefault: string
+): Request | undefined => {
+  const given = values(args)
+  if (given.help === true) return undefined
+  const chosen = [Profile.quick, Profile.full, Profile.smoke].filter(({ name }) => given[name] === true)
+  if (chosen.length > 1) throw new UsageError(`choose one of ${chosen.map(({ name }) => `--${name}`).join(" and ")}`)
+  const only = given.only?.split(",").map((id) => id.trim()) ?? ids
+  for (const id of given.profile === undefined ? only : [...only, given.profile]) {
+    if (!ids.includes(id)) throw new UsageError(`there is no row "${id}"`)
+  }
+  return {
+    profile: chosen[0] ?? Profile.quick,
+    only,
+    cpuProfileOf: given.profile,
+    // pnpm runs the script in bench/, but a path is meant from where the command was typed.
+    results: given.results === undefined
+      ? resultsByDefault
+      : resolve(process.env["INIT_CWD"] ?? process.cwd(), given.results)
+  }
+}

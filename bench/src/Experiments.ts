@@ -1,0 +1,25 @@
+/**
+ * All experiments, in the order of the table.
+ */
+import type { Experiment } from "./Contest.ts"
+import * as Append from "./experiments/Append.ts"
+import * as CatchUp from "./experiments/CatchUp.ts"
+import * as Command from "./experiments/Command.ts"
+import * as InMemory from "./experiments/InMemory.ts"
+import * as Lag from "./experiments/Lag.ts"
+import * as Load from "./experiments/Load.ts"
+import * as Projections from "./experiments/Projections.ts"
+
+/** What `pnpm bench` measures. */
+export const all: ReadonlyArray<Experiment> = [
+  ...Append.experiments,
+  ...Command.experiments,
+  ...Load.experiments,
+  ...InMemory.experiments,
+  ...CatchUp.experiments,
+  ...Projections.experiments,
+  ...Lag.experiments
+]
+
+/** The ids of their rows. */
+export const ids: ReadonlyArray<string> = all.flatMap(({ measures }) => measures.map(({ id }) => id))

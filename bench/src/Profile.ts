@@ -1,0 +1,53 @@
+/**
+ * How much work a run does. More rounds and longer ones say the same with less spread.
+ */
+
+/** The extent of a run. */
+export interface Profile {
+  readonly name: "quick" | "full" | "smoke"
+  /** Rounds that count. */
+  readonly rounds: number
+  /** Rounds before them that do not: the compilers and caches settle. */
+  readonly warmUp: number
+  /** How long a round of open-ended work lasts. */
+  readonly milliseconds: number
+  /** How many events the log holds for work that goes through all of it. */
+  readonly events: number
+  /** How many events a handler that writes one row at a time goes through. */
+  readonly rows: number
+  /** How many events to wait for, one after the other, where the delay of each is measured. */
+  readonly waits: number
+}
+
+/** Under two minutes. */
+export const quick: Profile = {
+  name: "quick",
+  rounds: 7,
+  warmUp: 2,
+  milliseconds: 300,
+  events: 20_000,
+  rows: 2_000,
+  waits: 150
+}
+
+/** Under fifteen minutes. */
+export const full: Profile = {
+  name: "full",
+  rounds: 15,
+  warmUp: 3,
+  milliseconds: 1_000,
+  events: 100_000,
+  rows: 5_000,
+  waits: 500
+}
+
+/** A second or two for a row: shows that everything runs and is right; the figures mean nothing. */
+export const smoke: Profile = {
+  name: "smoke",
+  rounds: 1,
+  warmUp: 1,
+  milliseconds: 20,
+  events: 1_200,
+  rows: 50,
+  waits: 5
+}

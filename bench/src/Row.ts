@@ -1,0 +1,89 @@
+/**
+ * A row of the table: what the rounds of a contest say of one measure.
+ */
+import type { Measure } from "./Contest.ts"
+import type { Pressure } from "./Pressure.ts"
+import type { Results, Series } from "./Rounds.ts"
+import { median, paired, summarise, type Summary } from "./Statistics.ts"
+
+/** The lowest and the highest figure of a series. */
+export interface Range {
+  readonly min: number
+  readonly max: number
+}
+
+/** One value for each of the contestants. */
+interface Each<A> {
+  readonly ours: A
+  readonly floor: A | null
+  readonly peers: Readonly<Record<string, A>>
+}
+
+/** A row, as it stands in the JSON. `ours`, `floor` and `peers` are the medians of the rounds. */
+export interface Row extends Measure, Each<number> {
+  readonly spread: Each<Range>
+  /** Our figure divided by theirs, round by round. */
+  readonly ratios: Omit<Each<Summary>, "ours">
+  /** Which peers' results were wrong, and how. */
+  readonly faults: Readonly<Record<string, string>>
+  /** What we and the floor did to the process; medians. */
+  readonly pressure: Omit<Each<Pressure>, "peers">
+}
+
+/** There is no figure for a wrong result. */
+export interface Refused {
+  readonly id: string
+  readonly reason: string
+}
+
+const figuresOf = (series: Series, id: string): ReadonlyArray<number> => {
+  const figures = series.figures[id]
+  if (figures === undefined) throw new TypeError(`no round gave a figure for ${id}`)
+  return figures
+}
+
+const rangeOf = (figures: ReadonlyArray<number>): Range => {
+  const { max, min } = summarise(figures)
+  return { min, max }
+}
+
+const pressureOf = ({ pressures }: Series): Pressure => ({
+  gcShare: median(pressures.map(({ gcShare }) => gcShare)),
+  loopDelayP99: median(pressures.map(({ loopDelayP99 }) => loopDelayP99))
+})
+
+const mapValues = <A, B>(record: Readonly<Record<string, A>>, f: (value: A) => B): Record<string, B> =>
+  Object.fromEntries(Object.entries(record).map(([key, value]) => [key, f(value)]))
+
+/** The row of a measure. A peer's wrong result is told beside its figure; ours or the floor's leaves none. */
+export const of = ({ better, id, unit }: Measure, { floor, ours, peers }: Results): Row | Refused => {
+  if (ours.fault !== undefined) return { id, reason: `our result is wrong: ${ours.fault}` }
+  if (floor?.fault !== undefined) return { id, reason: `the floor's result is wrong: ${floor.fault}` }
+  const figures = figuresOf(ours, id)
+  const floorFigures = floor === undefined ? undefined : figuresOf(floor, id)
+  const peerFigures = mapValues(peers, (series) => figuresOf(series, id))
+  return {
+    id,
+    unit,
+    better,
+    ours: median(figures),
+    floor: floorFigures === undefined ? null : median(floorFigures),
+    peers: mapValues(peerFigures, median),
+    spread: {
+      ours: rangeOf(figures),
+      floor: floorFigures === undefined ? null : rangeOf(floorFigures),
+      peers: mapValues(peerFigures, rangeOf)
+    },
+    ratios: {
+      floor: floorFigures === undefined ? null : paired(figures, floorFigures),
+      peers: mapValues(peerFigures, (other) => paired(figures, other))
+    },
+    faults: Object.fromEntries(
+      Object.entries(peers).flatMap(([name, { fault }]) => fault === undefined ? [] : [[name, fault]])
+    ),
+    pressure: { ours: pressureOf(ours), floor: floor === undefined ? null : pressureOf(floor) }
+  }
+}
+
+/** Whether there is no figure. */
+export const isRefused = (row: Row | Refused): row is Refused => "reason" in row

@@ -1,0 +1,78 @@
+/**
+ * A projection that goes through the whole log and does nothing but keep its checkpoint. The floor reads the log's pages.
+ */
+import * as Projection from "@composable-ts/projections/Projection"
+import * as Effect from "effect/Effect"
+import type { Experiment } from "../Contest.ts"
+import { connections, work } from "../floor/Connection.ts"
+import * as Log from "../Log.ts"
+import { Order } from "../Order.ts"
+import { numbers, rate } from "../Timing.ts"
+
+const id = "catchup.noop"
+const streams = 20
+const page = 500
+
+const noop: Experiment = {
+  measures: [{ id, unit: "events/s", better: "higher" }],
+  open: (profile) =>
+    Effect.gen(function*() {
+      const log = yield* Log.open
+      const count = profile.events - profile.events % streams
+      yield* Effect.forEach(numbers(streams), (stream) => Log.fill(log, `${stream}`, count / streams), {
+        concurrency: 4,
+        discard: true
+      })
+      yield* log.sql`VACUUM ANALYZE composable.events`
+      const [client] = yield* connections(log.url, 1)
+      return {
+        floor: () =>
+          work(async () => {
+            let seen = 0
+            let position = "0"
+            const start = performance.now()
+            while (seen < count) {
+              const { rows } = await client!.query<[string, string, object]>({
+                name: "page",
+                text: `SELECT global_position, type, data FROM composable.events
+                  WHERE global_position > $1 ORDER BY global_position LIMIT ${page}`,
+                values: [position],
+                rowMode: "array"
+              })
+              if (rows.length === 0) break
+              position = rows.at(-1)![0]
+              seen += rows.length
+            }
+            const { perSecond } = rate(seen, start)
+            const fault = position === `${count}` ? undefined : `${seen} of ${count} events, up to ${position}`
+            return { figures: { [id]: perSecond }, fault }
+          }),
+        ours: (round) =>
+          Effect.gen(function*() {
+            let last = 0n
+            let seen = 0
+            const handle = (_event: unknown, { globalPosition }: { readonly globalPosition: bigint }) => {
+              if (globalPosition === last + 1n) seen++
+              last = globalPosition
+              return Effect.void
+            }
+            // A new version begins at the first event.
+            const projection = Projection.define(Order, {
+              name: "noop",
+              version: round + 1,
+              setUp: Effect.void,
+              on: { Placed: handle, Revised: handle }
+            })
+            const start = performance.now()
+            const reached = yield* Projection.catchUp(projection)
+            const { perSecond } = rate(seen, start)
+            const fault = seen === count && reached === BigInt(count)
+              ? undefined
+              : `${seen} of ${count} events in order, up to ${reached}`
+            return { figures: { [id]: perSecond }, fault }
+          }).pipe(Effect.provideContext(log.context))
+      }
+    })
+}
+
+export const experiments: ReadonlyArray<Experiment> = [noop]

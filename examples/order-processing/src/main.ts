@@ -1,0 +1,23 @@
+/**
+ * The program's entry: `node src/main.ts import orders.ndjson`.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect, Logger } from "effect"
+import { Command } from "effect/cli"
+import { exitWith, report } from "./cli/Exit.ts"
+import { OrdersCommand } from "./cli/OrdersCommand.ts"
+import * as UsageErrors from "./cli/UsageErrors.ts"
+
+// Whoever reads our output may have read enough: `orders list | head`.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error
+  process.exit()
+})
+
+Command.run(OrdersCommand, { version: "0.1.0" }).pipe(
+  Effect.tapCause(report),
+  Effect.provide([NodeServices.layer, UsageErrors.layer]),
+  Effect.provideService(Logger.LogToStderr, true),
+  NodeRuntime.runMain({ disableErrorReporting: true, teardown: exitWith })
+)
