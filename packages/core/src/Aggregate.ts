@@ -13,10 +13,10 @@ export interface Aggregate<S, C extends Tag, E extends Tag, R> {
   /** The first part of its streams' ids. */
   readonly category: string
   readonly initial: S
-  readonly decide: (state: S, command: C, meta: Action.Meta) => Fx.Fx<E, R>
+  readonly decide: (state: S, command: C, meta: Action.Meta) => Fx.Decision<E, R>
   readonly evolve: (state: S, event: E) => S
   /** Decide and evolve as one reducer: commands leave the state alone, events change it and do nothing else. */
-  readonly reduce: Reducer<S, C | E, E, R>
+  readonly reduce: Reducer<S, C | E, Fx.Decision<E, R>>
 }
 
 type Tag = { readonly _tag: string }
@@ -60,7 +60,7 @@ export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S> {
  * door.evolve(door.initial, Door.Opened()) // => { open: true }
  * ```
  */
-export const define = <C extends Tag, E extends Tag, S, F extends Fx.Fx<E, Tag>, const N extends S>(
+export const define = <C extends Tag, E extends Tag, S, F extends Fx.Decision<E, Tag>, const N extends S>(
   actions: Action.Vocabulary<C, E>,
   rules: Rules<S, C, E, F, N>
 ): Aggregate<S, C, E, Fx.ReasonOf<F>> => {

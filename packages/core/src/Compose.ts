@@ -245,16 +245,19 @@ const removed = (parts: Parts, before: State, after: State, fx: Array<Fx.AnyFx>)
 }
 
 /** Wants something more done whenever a value that follows from the state has changed. */
-export const onChange = <S, A, F extends Fx.AnyFx, V, G extends Fx.AnyFx>(
-  reducer: Reducer<S, A, F>,
-  select: (state: S) => V,
-  react: (value: V, previous: V, state: S) => G
-): Reducer<S, A, Fx.None | Fx.Nested<Fx.LeafOf<F | G>>> => {
-  const reduce: Reducer<S, A, Fx.None | Fx.Nested<Fx.LeafOf<F | G>>> = (state, action, meta) => {
+export const onChange = <R extends AnyReducer, V, const G extends Fx.AnyFx>(
+  reducer: R,
+  select: (state: StateOf<R>) => V,
+  react: (value: V, previous: V, state: StateOf<R>) => G
+):
+  & Reducer<StateOf<R>, ActionOf<R>, Fx.None | Fx.Nested<Fx.LeafOf<FxOf<R> | G>>>
+  & WithReducers<readonly [R, Reducer<StateOf<R>, ActionOf<R>, G>]> =>
+{
+  const reduce: AnyReducer = (state, action, meta) => {
     const [after, fx] = reducer(state, action, meta)
     const previous = select(state)
     const value = select(after)
     return value === previous ? [after, fx] : [after, Fx.all(fx, react(value, previous, after))]
   }
-  return Object.assign(reduce, reducer)
+  return Object.assign(reduce as never, reducer)
 }

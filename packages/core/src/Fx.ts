@@ -118,6 +118,9 @@ export type Leaf<E, R, A, T extends AnyTask> =
  */
 export type Fx<E = never, R = never, A = never, T extends AnyTask = never> = Nested<Leaf<E, R, A, T>>
 
+/** What a command on an aggregate can lead to: events, a refusal, or nothing. */
+export type Decision<E, R> = None | Append<E> | Reject<R>
+
 /** Any effect description. */
 export type AnyFx = Fx<unknown, unknown, unknown, AnyTask>
 type AnyLeaf = Leaf<unknown, unknown, unknown, AnyTask>

@@ -60,11 +60,13 @@ export interface WithOutcomes<T extends AnyTask> {
  * )
  * ```
  */
-export const withOutcomes = <S, A, F extends Fx.AnyFx>(
-  reducer: Reducer<S, A, F>,
-  outcomes: Outcomes<Fx.TaskOf<F>, A>
-): Reducer<S, A, F> & WithOutcomes<Fx.TaskOf<F>> =>
-  Object.assign((state: S, action: A, meta: Meta) => reducer(state, action, meta), { outcomes })
+export const withOutcomes = <R extends AnyReducer, const O extends Outcomes<Fx.TaskOf<FxOf<R>>, ActionOf<R>>>(
+  reducer: R,
+  outcomes: O
+): R & WithOutcomes<Fx.TaskOf<FxOf<R>>> => {
+  const copy: AnyReducer = (state, action, meta) => reducer(state, action, meta)
+  return Object.assign(copy as R, reducer, { outcomes })
+}
 
 /** The next state, and what to do; nothing, when left out. */
 export const step: {

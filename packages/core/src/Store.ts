@@ -2,23 +2,21 @@
  * A store owns one state. It reduces actions one at a time, in order of arrival, and interprets the effects that the
  * reducer describes. {@link aggregate} is its event-sourced sibling: the store of an aggregate's instances.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Meta } from "./Action.ts"
 import { embed, outcomeOf, type Unanswered } from "./Compose.ts"
-import * as Fx from "./Fx.ts"
-import { InFlight } from "./internal/InFlight.ts"
+import type * as Fx from "./Fx.ts"
+import { Interpreter } from "./internal/Interpreter.ts"
 import { type Strategy, Subscribers } from "./internal/Subscribers.ts"
 import type { ActionOf, AnyReducer, FxOf, StateOf } from "./Reducer.ts"
-import { type Problem, ReducerDefect, RejectedUnheard, SequenceStopped, StoreClosed, TaskDefect } from "./StoreError.ts"
-import { type AnyTask, handlerKey, type HandlerOf, type Perform } from "./Task.ts"
+import { type Problem, ReducerDefect, RejectedUnheard, StoreClosed } from "./StoreError.ts"
+import type { HandlerOf } from "./Task.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
 export { type AggregateStore, type AggregateStoreOptions, make as aggregate } from "./AggregateStore.ts"
@@ -79,6 +77,8 @@ export interface Options<S> {
 
 interface Waiting<S, A, R> {
   readonly action: A
+  /** What accompanied the action that an effect came from which sent this one. */
+  readonly cause: Meta | undefined
   /** Told the state after the action, or why there is none; nobody is when an effect sent it. */
   settle: ((outcome: Effect.Effect<S, R | ReducerDefect>) => void) | undefined
 }
@@ -86,18 +86,20 @@ interface Waiting<S, A, R> {
 /** Ids are made when a reducer looks at them: most do not, and making one costs more than many a step. */
 class DispatchMeta implements Meta {
   readonly time: number
+  readonly #cause: Meta | undefined
   #id: string | undefined
-  constructor(time: number) {
+  constructor(time: number, cause: Meta | undefined) {
     this.time = time
+    this.#cause = cause
   }
   get id(): string {
     return this.#id ??= UuidV7.make(this.time)
   }
   get correlationId(): string {
-    return this.id
+    return this.#cause?.correlationId ?? this.id
   }
   get causationId(): string {
-    return this.id
+    return this.#cause?.id ?? this.id
   }
 }
 
@@ -155,11 +157,12 @@ class Running<S, A, R> {
   #status: Health["status"] = "running"
   #inbox: Array<Waiting<S, A, R>> = []
   #reducing = false
+  /** Whoever waits outside is told once the turn is over: it would otherwise run in the middle of it. */
+  #news: Array<() => void> = []
   readonly #reducer: AnyReducer
   readonly #context: Context.Context<never>
   readonly #now: () => number
-  readonly #inFlight: InFlight
-  readonly #throttled = new Map<string, number>()
+  readonly #interpreter: Interpreter
   readonly #changes = new Subscribers<S>()
   readonly #actions = new Subscribers<A>()
   readonly #problems = new Subscribers<Problem>()
@@ -170,7 +173,16 @@ class Running<S, A, R> {
     this.#state = initial
     this.#context = context
     this.#now = now
-    this.#inFlight = new InFlight(Effect.runForkWith(context))
+    this.#interpreter = new Interpreter({
+      context,
+      now,
+      feed: (at, action, cause) => {
+        this.#receive({ action: embed(at, action) as A, cause, settle: undefined })
+        return this.#room
+      },
+      outcomeOf: (at, task) => outcomeOf(reducer, at, task),
+      report: (problem) => this.#report(problem)
+    })
   }
 
   get store(): Store<S, A, R> {
@@ -194,10 +206,10 @@ class Running<S, A, R> {
       select: (selector, how) => Stream.changes(Stream.map(changes(how), selector)),
       actions: (how) => this.#actions.stream(follow(how), () => []),
       problems: (how) => this.#problems.stream(follow(how), () => []),
-      idle: Effect.suspend(() => this.#idle()),
+      idle: this.#interpreter.idle,
       health: Effect.sync(() => ({
         status: this.#status,
-        inFlight: this.#inFlight.size,
+        inFlight: this.#interpreter.size,
         mailbox: this.#inbox.length
       }))
     }
@@ -208,6 +220,7 @@ class Running<S, A, R> {
     let outcome: Effect.Effect<S, R | ReducerDefect> | undefined
     const waiting: Waiting<S, A, R> = {
       action,
+      cause: undefined,
       settle: (settled) => {
         outcome = settled
       }
@@ -215,7 +228,9 @@ class Running<S, A, R> {
     this.#receive(waiting)
     // Reduced by now, unless this very call came from within a reduction: then it waits for its turn.
     const settled = outcome ?? Effect.callback<S, R | ReducerDefect>((resume) => {
-      waiting.settle = resume
+      waiting.settle = (late) => {
+        this.#news.push(() => resume(late))
+      }
     })
     const room = this.#room
     return room === undefined ? settled : Effect.andThen(room, settled)
@@ -230,20 +245,25 @@ class Running<S, A, R> {
       do {
         for (let i = 0; i < this.#inbox.length; i++) this.#reduce(this.#inbox[i]!)
         this.#inbox.length = 0
-        if (this.#inFlight.hasPlans) this.#inFlight.carryOut((fx) => this.#effectOf(fx))
+        if (this.#interpreter.hasPlans) this.#interpreter.carryOut()
       } while (this.#inbox.length > 0)
     } finally {
       this.#reducing = false
     }
+    const news = this.#news
+    if (news.length === 0) return
+    this.#news = []
+    for (const tell of news) tell()
   }
 
-  #reduce({ action, settle }: Waiting<S, A, R>): void {
+  #reduce({ action, cause, settle }: Waiting<S, A, R>): void {
+    const meta = new DispatchMeta(this.#now(), cause)
     let state: S
     let fx: Fx.AnyFx
     try {
-      ;[state, fx] = this.#reducer(this.#state, action, new DispatchMeta(this.#now()))
-    } catch (cause) {
-      const defect = new ReducerDefect({ action: tagOf(action), cause })
+      ;[state, fx] = this.#reducer(this.#state, action, meta)
+    } catch (thrown) {
+      const defect = new ReducerDefect({ action: tagOf(action), cause: thrown })
       return settle === undefined ? this.#report(defect) : settle(Effect.fail(defect))
     }
     if (fx._tag === "Reject") {
@@ -251,119 +271,25 @@ class Running<S, A, R> {
         ? this.#report(new RejectedUnheard({ action: tagOf(action), reason: fx.reason }))
         : settle(Effect.fail(fx.reason as R))
     }
-    if (state !== this.#state) {
-      this.#state = state
-      this.#changes.publish(state)
+    if (this.#changes.some && state !== this.#state) this.#news.push(() => this.#changes.publish(state))
+    if (this.#actions.some) this.#news.push(() => this.#actions.publish(action))
+    if (this.#awaited.size > 0) {
+      this.#news.push(() => {
+        for (const awaited of this.#awaited) awaited.see(state)
+      })
     }
-    this.#actions.publish(action)
-    if (fx._tag !== "None") this.#plan(fx)
-    for (const awaited of this.#awaited) awaited.see(state)
+    this.#state = state
+    if (fx._tag !== "None") this.#interpreter.plan(fx, meta)
     settle?.(Effect.succeed(state))
   }
 
-  #plan(fx: Fx.AnyFx): void {
-    switch (fx._tag) {
-      case "None":
-      case "Append":
-      case "Reject":
-        return
-      case "Send":
-        return this.#send(fx)
-      case "Throttle":
-        return this.#throttle(fx)
-      case "Parallel":
-        if (fx.concurrency === null) return fx.fx.forEach((member) => this.#plan(member))
-        return this.#inFlight.plan(fx)
-      default:
-        return this.#inFlight.plan(fx)
-    }
-  }
-
-  #send({ action, at }: { readonly at: Fx.Path; readonly action: unknown }): void {
-    this.#receive({ action: embed(at, action) as A, settle: undefined })
-  }
-
-  #throttle(fx: Fx.Throttle<unknown>): void {
-    const key = JSON.stringify([fx.at, fx.id])
-    const now = this.#now()
-    const last = this.#throttled.get(key)
-    if (last !== undefined && now - last < fx.millis) return
-    this.#throttled.set(key, now)
-    this.#send(fx)
-  }
-
-  /** What a description amounts to, as a whole; tells whether a sequence may go on behind it. */
-  #effectOf(fx: Fx.AnyFx): Effect.Effect<boolean> {
-    switch (fx._tag) {
-      case "Perform":
-        return this.#perform(fx)
-      case "Delay":
-        return Effect.andThen(Effect.sleep(fx.millis), this.#then(() => this.#send(fx)))
-      case "Parallel":
-        return Effect.map(
-          Effect.forEach(fx.fx, (member) => this.#member(member), { concurrency: fx.concurrency ?? "unbounded" }),
-          (ended) => ended.every((well) => well)
-        )
-      case "Sequential":
-        return this.#sequence(fx)
-      default:
-        return this.#then(() => this.#plan(fx))
-    }
-  }
-
-  /** Does something to the store, then waits for those who asked the store to wait for them. */
-  #then(change: () => void): Effect.Effect<boolean> {
-    return Effect.suspend(() => {
-      change()
-      const room = this.#room
-      return room === undefined ? Effect.succeed(true) : Effect.as(room, true)
-    })
-  }
-
-  #perform({ at, input, task }: Fx.Perform<AnyTask>): Effect.Effect<boolean> {
-    const handler = this.#context.mapUnsafe.get(handlerKey(task)) as Perform<AnyTask>
-    const outcome = outcomeOf(this.#reducer, at, task)!
-    return Effect.matchCauseEffect(Effect.suspend(() => handler(input)), {
-      onSuccess: (value) => this.#then(() => this.#send({ at, action: outcome.success(value, input) })),
-      onFailure: (cause) => {
-        const failure = Cause.findErrorOption(cause)
-        if (Option.isSome(failure)) {
-          return Effect.as(this.#then(() => this.#send({ at, action: outcome.failure(failure.value, input) })), false)
-        }
-        if (!Cause.hasInterruptsOnly(cause)) this.#report(new TaskDefect({ task, input, cause: Cause.squash(cause) }))
-        return Effect.succeed(false)
-      }
-    })
-  }
-
-  /** A member of a group runs on its own, so that it can be cancelled on its own. */
-  #member(fx: Fx.AnyFx): Effect.Effect<boolean> {
-    return fx._tag === "Perform" || fx._tag === "Delay"
-      ? Effect.suspend(() => {
-        const fiber = this.#inFlight.start(fx, this.#effectOf(fx))
-        return Effect.onInterrupt(
-          Effect.map(Fiber.await(fiber), (exit) => exit._tag === "Success" && exit.value === true),
-          () => Fiber.interrupt(fiber)
-        )
-      })
-      : this.#effectOf(fx)
-  }
-
-  #sequence({ fx }: Fx.Sequential<Fx.AnyFx>): Effect.Effect<boolean> {
-    return Effect.gen({ self: this }, function*() {
-      for (const [index, member] of fx.entries()) {
-        if (yield* this.#member(member)) continue
-        const left = fx.slice(index + 1).map(Fx.render)
-        if (left.length > 0) this.#report(new SequenceStopped({ failed: Fx.render(member), index, left }))
-        return false
-      }
-      return true
-    })
-  }
-
   #report(problem: Problem): void {
-    this.#problems.publish(problem)
-    Effect.runForkWith(this.#context)(Effect.logError(problem))
+    const tell = () => {
+      this.#problems.publish(problem)
+      Effect.runForkWith(this.#context)(Effect.logError(problem))
+    }
+    if (this.#reducing) this.#news.push(tell)
+    else tell()
   }
 
   get #room(): Effect.Effect<void> | undefined {
@@ -372,22 +298,12 @@ class Running<S, A, R> {
     return changes === undefined ? actions : actions === undefined ? changes : Effect.andThen(changes, actions)
   }
 
-  #idle(): Effect.Effect<void> {
-    const fibers = this.#inFlight.fibers
-    return fibers.length === 0
-      ? Effect.void
-      : Effect.andThen(Fiber.awaitAll(fibers), Effect.suspend(() => this.#idle()))
-  }
-
   close(deadline: Duration.Input): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       this.#status = "draining"
-      const timers = this.#inFlight.cancelTimers()
-      const drained = yield* Effect.timeoutOption(this.#idle(), deadline)
-      const unfinished = Option.isSome(drained) ? timers : [...timers, ...this.#inFlight.describe()]
-      yield* Fiber.interruptAll(this.#inFlight.fibers)
+      const unfinished = yield* this.#interpreter.close(deadline)
       this.#status = "closed"
-      if (unfinished.length > 0) yield* Effect.logWarning(`A store closed with unfinished effects`, unfinished)
+      if (unfinished.length > 0) yield* Effect.logWarning("A store closed with unfinished effects", unfinished)
     })
   }
 }

@@ -3,6 +3,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import type { Meta } from "../Action.ts"
 import * as Fx from "../Fx.ts"
 
 interface Entry {
@@ -23,8 +24,11 @@ const identity = (fx: Fx.AnyFx): readonly [place: string, key: string | undefine
     ? [placeOf(fx.at), keyOf(fx.at, fx.id)]
     : [placeOf("at" in fx ? fx.at : []), undefined]
 
-/** A start or an end that the step under way has asked for, in order. */
-type Planned = Fx.Cancel | Fx.CancelAll | Exclude<Fx.AnyFx, Fx.Cancel | Fx.CancelAll | Fx.None | Fx.Send<unknown>>
+/** A start or an end that the turn under way has asked for, and the action that asked. */
+interface Planned {
+  readonly fx: Fx.AnyFx
+  readonly cause: Meta
+}
 
 export class InFlight {
   readonly #running = new Set<Entry>()
@@ -53,22 +57,21 @@ export class InFlight {
    * Nothing starts before all that waits has been reduced; what is cancelled until then never starts, nor does what is
    * replaced under its id.
    */
-  plan(fx: Planned): void {
+  plan(fx: Fx.AnyFx, cause: Meta): void {
+    const [place, key] = identity(fx)
     if (fx._tag === "CancelAll") {
-      const place = placeOf(fx.at)
-      this.#planned = this.#planned.filter((other) => !identity(other)[0].startsWith(place))
-    } else {
-      const [, key] = identity(fx)
-      if (key !== undefined) this.#planned = this.#planned.filter((other) => identity(other)[1] !== key)
+      this.#planned = this.#planned.filter((other) => !identity(other.fx)[0].startsWith(place))
+    } else if (key !== undefined) {
+      this.#planned = this.#planned.filter((other) => identity(other.fx)[1] !== key)
     }
-    this.#planned.push(fx)
+    this.#planned.push({ fx, cause })
   }
 
   /** Ends and starts what was planned. */
-  carryOut(effectOf: (fx: Fx.AnyFx) => Effect.Effect<unknown>): void {
+  carryOut(effectOf: (fx: Fx.AnyFx, cause: Meta) => Effect.Effect<unknown>): void {
     const planned = this.#planned
     this.#planned = []
-    for (const fx of planned) {
+    for (const { cause, fx } of planned) {
       switch (fx._tag) {
         case "Cancel":
           this.cancel(fx)
@@ -77,7 +80,7 @@ export class InFlight {
           this.cancelAll(fx)
           break
         default:
-          this.start(fx, effectOf(fx))
+          this.start(fx, effectOf(fx, cause))
       }
     }
   }

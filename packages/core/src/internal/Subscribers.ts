@@ -20,6 +20,10 @@ interface Subscriber<A> {
 export class Subscribers<A> {
   readonly #all = new Set<Subscriber<A>>()
 
+  get some(): boolean {
+    return this.#all.size > 0
+  }
+
   /** Hands a value to every subscriber; what some cannot take yet waits until {@link room} is run. */
   publish(value: A): void {
     for (const { backlog, queue } of this.#all) {

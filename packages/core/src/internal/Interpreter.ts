@@ -1,0 +1,190 @@
+/**
+ * Does what effect descriptions say, on behalf of a store.
+ */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type { Meta } from "../Action.ts"
+import * as Fx from "../Fx.ts"
+import type { Outcome } from "../Reducer.ts"
+import { type Problem, SequenceStopped, TaskDefect } from "../StoreError.ts"
+import { type AnyTask, handlerKey, type Perform } from "../Task.ts"
+import { InFlight } from "./InFlight.ts"
+
+/** The store that an interpreter works for. */
+export interface Host {
+  /** Handlers of tasks, and all else that effects need. */
+  readonly context: Context.Context<never>
+  readonly now: () => number
+  /**
+   * Takes in an action that an effect sends, and the meta of the action that the effect came from. What it returns, if
+   * anything, whoever sent it must wait for.
+   */
+  readonly feed: (at: Fx.Path, action: unknown, cause: Meta) => Effect.Effect<void> | undefined
+  /** How the outcome of a task, performed at a place, is reported. */
+  readonly outcomeOf: (at: Fx.Path, task: string) => Outcome<AnyTask, unknown> | undefined
+  readonly report: (problem: Problem) => void
+}
+
+export class Interpreter {
+  readonly #host: Host
+  readonly #inFlight: InFlight
+  readonly #throttled = new Map<string, number>()
+
+  constructor(host: Host) {
+    this.#host = host
+    this.#inFlight = new InFlight(Effect.runForkWith(host.context))
+  }
+
+  /** How many tasks and timers are under way. */
+  get size(): number {
+    return this.#inFlight.size
+  }
+
+  get hasPlans(): boolean {
+    return this.#inFlight.hasPlans
+  }
+
+  /** Sends at once what is to be sent at once; the rest waits for {@link carryOut}. */
+  plan(fx: Fx.AnyFx, cause: Meta): void {
+    switch (fx._tag) {
+      case "None":
+      case "Append":
+      case "Reject":
+        return
+      case "Send":
+        this.#host.feed(fx.at, fx.action, cause)
+        return
+      case "Throttle":
+        if (this.#passes(fx)) this.#host.feed(fx.at, fx.action, cause)
+        return
+      case "Parallel":
+        if (fx.concurrency === null) return fx.fx.forEach((member) => this.plan(member, cause))
+        return this.#inFlight.plan(fx, cause)
+      default:
+        return this.#inFlight.plan(fx, cause)
+    }
+  }
+
+  /** Starts what was planned and not cancelled since. */
+  carryOut(): void {
+    this.#inFlight.carryOut((fx, cause) => this.#effectOf(fx, cause))
+  }
+
+  /** Waits until nothing is under way. */
+  get idle(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const fibers = this.#inFlight.fibers
+      return fibers.length === 0 ? Effect.void : Effect.andThen(Fiber.awaitAll(fibers), this.idle)
+    })
+  }
+
+  /** Ends timers at once and tasks at the deadline; tells, in words, what did not finish. */
+  close(deadline: Duration.Input): Effect.Effect<ReadonlyArray<string>> {
+    return Effect.gen({ self: this }, function*() {
+      const timers = this.#inFlight.cancelTimers()
+      const drained = yield* Effect.timeoutOption(this.idle, deadline)
+      const unfinished = Option.isSome(drained) ? timers : [...timers, ...this.#inFlight.describe()]
+      yield* Fiber.interruptAll(this.#inFlight.fibers)
+      return unfinished
+    })
+  }
+
+  /** Whether the throttle lets an action through now. */
+  #passes({ at, id, millis }: Fx.Throttle<unknown>): boolean {
+    const key = JSON.stringify([at, id])
+    const now = this.#host.now()
+    const last = this.#throttled.get(key)
+    if (last !== undefined && now - last < millis) return false
+    this.#throttled.set(key, now)
+    return true
+  }
+
+  /** What a description amounts to, as a whole; tells whether a sequence may go on behind it. */
+  #effectOf(fx: Fx.AnyFx, cause: Meta): Effect.Effect<boolean> {
+    switch (fx._tag) {
+      case "None":
+      case "Append":
+      case "Reject":
+        return Effect.succeed(true)
+      case "Send":
+        return this.#feed(fx.at, fx.action, cause)
+      case "Throttle":
+        return Effect.suspend(() => this.#passes(fx) ? this.#feed(fx.at, fx.action, cause) : Effect.succeed(true))
+      case "Perform":
+        return this.#perform(fx, cause)
+      case "Delay":
+        return Effect.andThen(Effect.sleep(fx.millis), this.#feed(fx.at, fx.action, cause))
+      case "Cancel":
+        return Effect.sync(() => {
+          this.#inFlight.cancel(fx)
+          return true
+        })
+      case "CancelAll":
+        return Effect.sync(() => {
+          this.#inFlight.cancelAll(fx)
+          return true
+        })
+      case "Parallel":
+        return Effect.map(
+          Effect.forEach(fx.fx, (member) => this.#member(member, cause), { concurrency: fx.concurrency ?? "unbounded" }),
+          (ended) => ended.every((well) => well)
+        )
+      case "Sequential":
+        return this.#sequence(fx, cause)
+    }
+  }
+
+  #feed(at: Fx.Path, action: unknown, cause: Meta): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const room = this.#host.feed(at, action, cause)
+      return room === undefined ? Effect.succeed(true) : Effect.as(room, true)
+    })
+  }
+
+  #perform({ at, input, task }: Fx.Perform<AnyTask>, meta: Meta): Effect.Effect<boolean> {
+    // The store's type holds both: its context has the handler, and its reducer the outcome.
+    const handler = this.#host.context.mapUnsafe.get(handlerKey(task)) as Perform<AnyTask>
+    const outcome = this.#host.outcomeOf(at, task)!
+    return Effect.matchCauseEffect(Effect.suspend(() => handler(input)), {
+      onSuccess: (value) => this.#feed(at, outcome.success(value, input), meta),
+      onFailure: (cause) => {
+        const failure = Cause.findErrorOption(cause)
+        if (Option.isSome(failure)) return Effect.as(this.#feed(at, outcome.failure(failure.value, input), meta), false)
+        if (!Cause.hasInterruptsOnly(cause)) {
+          this.#host.report(new TaskDefect({ task, input, cause: Cause.squash(cause) }))
+        }
+        return Effect.succeed(false)
+      }
+    })
+  }
+
+  /** A member of a group that has an id of its own can be cancelled on its own. */
+  #member(fx: Fx.AnyFx, cause: Meta): Effect.Effect<boolean> {
+    return fx._tag === "Perform" || fx._tag === "Delay"
+      ? Effect.suspend(() => {
+        const fiber = this.#inFlight.start(fx, this.#effectOf(fx, cause))
+        return Effect.onInterrupt(
+          Effect.map(Fiber.await(fiber), (exit) => exit._tag === "Success" && exit.value === true),
+          () => Fiber.interrupt(fiber)
+        )
+      })
+      : this.#effectOf(fx, cause)
+  }
+
+  #sequence({ fx }: Fx.Sequential<unknown>, cause: Meta): Effect.Effect<boolean> {
+    const members = fx as ReadonlyArray<Fx.AnyFx>
+    return Effect.gen({ self: this }, function*() {
+      for (const [index, member] of members.entries()) {
+        if (yield* this.#member(member, cause)) continue
+        const left = members.slice(index + 1).map(Fx.render)
+        if (left.length > 0) this.#host.report(new SequenceStopped({ failed: Fx.render(member), index, left }))
+        return false
+      }
+      return true
+    })
+  }
+}
