@@ -1,31 +1,42 @@
 /**
- * An aggregate is an event-sourced unit: it decides commands on its state, and its state follows from its events alone.
+ * An aggregate is an event-sourced unit: it decides commands on its state, its state follows from its events alone, and
+ * what else is to happen because of an event is its reaction.
  */
 import type * as Result from "effect/Result"
 import type * as Action from "./Action.ts"
 import * as Fx from "./Fx.ts"
-import type { Reducer } from "./Reducer.ts"
+import { decisionOf } from "./internal/decision.ts"
+import type { Outcome, Outcomes, Reducer } from "./Reducer.ts"
 import * as StreamId from "./StreamId.ts"
+import type { AnyTask } from "./Task.ts"
 
-/** `S` its state, `C` its commands, `E` its events, `R` the reasons for which it refuses a command. */
-export interface Aggregate<S, C extends Tag, E extends Tag, R> {
+/**
+ * `S` its state, `C` its commands, `E` its events, `R` the reasons for which it refuses a command, `N` what its effects
+ * need: handlers of their tasks, a scope to go on in.
+ */
+export interface Aggregate<S, C extends Tag, E extends Tag, R, out N = never> {
   readonly actions: Action.Vocabulary<C, E>
   /** The first part of its streams' ids. */
   readonly category: string
   readonly initial: S
-  readonly decide: (state: S, command: C, meta: Action.Meta) => Fx.Decision<E, R>
+  readonly decide: (state: S, command: C, meta: Action.Meta) => Fx.Fx<E, R, C, AnyTask>
   readonly evolve: (state: S, event: E) => S
-  /** Decide and evolve as one reducer: commands leave the state alone, events change it and do nothing else. */
-  readonly reduce: Reducer<S, C | E, Fx.Decision<E, R>>
+  readonly react: (state: S, event: E, meta: Action.Meta) => Fx.Fx<never, never, C, AnyTask>
+  /** The command that reports each task's outcome, by the task's name. */
+  readonly outcomes: Readonly<Record<string, Outcome<AnyTask, unknown>>>
+  /** Decide, evolve and react as one reducer: commands leave the state alone, events change it and have reactions. */
+  readonly reduce: Reducer<S, C | E, Fx.Fx<E, R, C, AnyTask>>
+  /** Only a type. */
+  readonly "~needs"?: N
 }
 
 type Tag = { readonly _tag: string }
 
 /** An aggregate's state. */
-export type StateOf<A> = A extends Aggregate<infer S, infer _C, infer _E, infer _R> ? S : never
+export type StateOf<A> = A extends Aggregate<infer S, infer _C, infer _E, infer _R, infer _N> ? S : never
 
 /** The rules of an aggregate, as {@link define} takes them. */
-export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S> {
+export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S, G extends Fx.AnyFx, O> {
   /** The first part of its streams' ids. Default: the vocabulary's name with a small first letter. */
   readonly category?: string
   /** The state before any event. */
@@ -34,7 +45,21 @@ export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S> {
   readonly decide: (state: NoInfer<S>, command: C, meta: Action.Meta) => F
   /** The state after an event. It serves replay and live alike, so it must be total and depend on nothing else. */
   readonly evolve: (state: NoInfer<S>, event: E) => N
+  /**
+   * What else is to happen because of an event, once it is stored. `state` is the state after it. Only what is live
+   * reacts: a replay never does.
+   */
+  readonly react?: (state: NoInfer<S>, event: E, meta: Action.Meta) => G
+  /** The command that reports each task's outcome. Stands behind `decide` and `react`, whose tasks it answers. */
+  readonly outcomes?: O
 }
+
+/** Nobody can provide this: it stands among an aggregate's needs when a task has no outcomes, to name that task. */
+export interface OutcomesMissing<out Task extends string> {
+  readonly _tag: "@composable-ts/core/Aggregate/OutcomesMissing"
+  readonly task: Task
+}
+type Missing<Task extends string> = [Task] extends [never] ? never : OutcomesMissing<Task>
 
 /**
  * Defines an aggregate by its rules.
@@ -60,11 +85,19 @@ export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S> {
  * door.evolve(door.initial, Door.Opened()) // => { open: true }
  * ```
  */
-export const define = <C extends Tag, E extends Tag, S, F extends Fx.Decision<E, Tag>, const N extends S>(
+export const define = <
+  C extends Tag,
+  E extends Tag,
+  S,
+  F extends Fx.Fx<E, Tag, C, AnyTask>,
+  const N extends S,
+  G extends Fx.Fx<never, never, C, AnyTask> = Fx.None,
+  const O extends Outcomes<Fx.TaskOf<F | G>, C> | {} = {}
+>(
   actions: Action.Vocabulary<C, E>,
-  rules: Rules<S, C, E, F, N>
-): Aggregate<S, C, E, Fx.ReasonOf<F>> => {
-  const { category, evolve, initial } = rules
+  rules: Rules<S, C, E, F, N, G, O>
+): Aggregate<S, C, E, Fx.ReasonOf<F>, Fx.NeedsOf<F | G> | Missing<Exclude<Fx.TaskOf<F | G>["name"], keyof O>>> => {
+  const { category, evolve, initial, outcomes, react = () => Fx.none } = rules
   // F is what decide returns, so its reasons are R by definition; the compiler cannot carry that through a conditional.
   const decide = rules.decide as Aggregate<S, C, E, Fx.ReasonOf<F>>["decide"]
   return {
@@ -73,13 +106,49 @@ export const define = <C extends Tag, E extends Tag, S, F extends Fx.Decision<E,
     initial,
     decide,
     evolve,
-    reduce: (state, action, meta) =>
-      actions.isEvent(action) ? [evolve(state, action), Fx.none] : [state, decide(state, action, meta)]
+    react,
+    outcomes: outcomes ?? {},
+    reduce: (state, action, meta) => {
+      if (!actions.isEvent(action)) return [state, decide(state, action, meta)]
+      const next = evolve(state, action)
+      return [next, react(next, action, meta)]
+    }
   }
 }
 
+/** What a command comes to, before anything of it is stored. */
+export interface Step<out S, out E, out R> {
+  /** Why the command is refused; then there is nothing else. */
+  readonly refusal: Fx.Reject<R> | undefined
+  /** What is to be stored. */
+  readonly events: ReadonlyArray<E>
+  /** The state behind the events. */
+  readonly state: S
+  /** What else is to be done once the events are stored: by the decision, and as reactions to them. */
+  readonly effects: Fx.AnyFx
+}
+
+/** Decides a command, evolves a state behind the events that it leads to, and collects the reactions. Pure. */
+export const step = <S, C extends Tag, E extends Tag, R, N>(
+  { decide, evolve, react }: Aggregate<S, C, E, R, N>,
+  state: S,
+  command: C,
+  meta: Action.Meta
+): Step<S, E, R> => {
+  const { events, refusal, rest } = decisionOf<E, R>(decide(state, command, meta))
+  if (refusal !== undefined) return { refusal, events: [], state, effects: Fx.none }
+  let next = state
+  let effects = rest
+  for (const event of events) {
+    next = evolve(next, event)
+    const reaction = react(next, event, meta)
+    if (reaction._tag !== "None") effects = effects._tag === "None" ? reaction : Fx.all(effects, reaction)
+  }
+  return { refusal: undefined, events, state: next, effects }
+}
+
 /** The stream of one of the aggregate's instances. */
-export const streamId = <S, C extends Tag, E extends Tag, R>(
-  aggregate: Aggregate<S, C, E, R>,
+export const streamId = <S, C extends Tag, E extends Tag, R, N>(
+  aggregate: Aggregate<S, C, E, R, N>,
   id: string
 ): Result.Result<StreamId.StreamId, StreamId.InvalidStreamId> => StreamId.make(aggregate.category, id)

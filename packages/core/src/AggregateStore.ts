@@ -3,22 +3,31 @@
  * instances: each command is one step of decide, append, evolve, and the state that readers see is only state whose
  * events are stored.
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { Meta } from "./Action.ts"
 import * as Aggregate from "./Aggregate.ts"
 import type { EventEncodeFailed } from "./EventError.ts"
 import { type AppendOptions, EventStore } from "./EventStore.ts"
-import { type AppendError, CommandIdConflict, VersionConflict } from "./EventStoreError.ts"
+import { type AppendError, CommandIdConflict, type EventStoreError, VersionConflict } from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
+import * as Fx from "./Fx.ts"
 import * as History from "./History.ts"
 import { InstanceCache } from "./internal/InstanceCache.ts"
+import { Interpreter } from "./internal/Interpreter.ts"
+import { Subscribers } from "./internal/Subscribers.ts"
 import type { EncodedEvent } from "./RecordedEvent.ts"
-import type { InvalidStreamId, StreamId } from "./StreamId.ts"
+import { CommandFailed, type Problem, ReducerDefect } from "./StoreError.ts"
+import { id as idOf, type InvalidStreamId, type StreamId } from "./StreamId.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
 type Tag = { readonly _tag: string }
@@ -32,7 +41,7 @@ export interface Outcome<out S, out E> extends History.Current<S> {
 }
 
 /** What may go wrong in a dispatch, besides the aggregate's own refusals. */
-export type DispatchError = History.ReadError | AppendError | EventEncodeFailed
+export type DispatchError = History.ReadError | AppendError | EventEncodeFailed | ReducerDefect
 
 /** The instances of an aggregate: `S` their state, `C` commands, `E` events, `R` reasons for a refusal. */
 export interface AggregateStore<S, C, E, R> {
@@ -51,14 +60,24 @@ export interface AggregateStore<S, C, E, R> {
   readonly state: (id: string) => Effect.Effect<History.Current<S>, History.ReadError>
   /** The instance's state at a moment of its past. */
   readonly stateAt: (id: string, moment: History.Moment) => Effect.Effect<History.Current<S>, History.ReadError>
+  /** Whether the instance has any events. */
+  readonly exists: (id: string) => Effect.Effect<boolean, InvalidStreamId | EventStoreError>
   /** The instance's events, oldest first. */
   readonly history: (id: string) => Stream.Stream<History.Recorded<E>, History.ReadError>
+  /** What went wrong where nobody waits for it, from now on. Each is logged as an error, too. */
+  readonly problems: Stream.Stream<Problem>
+  /** Waits until no effect of any instance is under way. */
+  readonly idle: Effect.Effect<void>
 }
 
 /** How an {@link AggregateStore} works. */
 export interface AggregateStoreOptions {
   /** How many instances to keep in memory; the least recently used make room. Default 10 000. */
   readonly cacheCapacity?: number | undefined
+  /** How long an instance may stay in memory unused. Default 1 hour. */
+  readonly cacheIdle?: Duration.Input | undefined
+  /** How long the end of the scope waits for effects under way before it interrupts them. Default 5 seconds. */
+  readonly deadline?: Duration.Input | undefined
   /** When to decide again after another writer's append. Default: up to 10 times, from 5 ms on, doubling, jittered. */
   readonly conflictSchedule?: Schedule.Schedule<unknown> | undefined
 }
@@ -76,19 +95,56 @@ interface Instance<S> {
 }
 
 /** The store of an aggregate's instances, over the {@link EventStore} of the context. */
-export const make = <S, C extends Tag, E extends Tag, R>(
-  definition: Aggregate.Aggregate<S, C, E, R>,
+export const make = <S, C extends Tag, E extends Tag, R, N>(
+  definition: Aggregate.Aggregate<S, C, E, R, N>,
   options: AggregateStoreOptions = {}
-): Effect.Effect<AggregateStore<S, C, E, R>, never, EventStore> =>
-  Effect.map(EventStore, (events) => {
+): Effect.Effect<AggregateStore<S, C, E, R>, never, EventStore | N> =>
+  Effect.gen(function*() {
+    const events = yield* EventStore
+    const context = yield* Effect.context<N>()
+    const clock = yield* Clock.Clock
+    const now = () => clock.currentTimeMillisUnsafe()
     const history = History.make(definition, events)
-    const instances = new InstanceCache<StreamId, Instance<S>>(options.cacheCapacity ?? 10_000, (streamId) => ({
-      streamId,
-      turn: Semaphore.makeUnsafe(1),
-      current: history.origin,
-      loaded: false
-    }))
+    const { category } = definition
+    const instances = new InstanceCache<StreamId, Instance<S>>({
+      capacity: options.cacheCapacity ?? 10_000,
+      idle: Duration.toMillis(options.cacheIdle ?? "1 hour"),
+      now,
+      make: (streamId) => ({ streamId, turn: Semaphore.makeUnsafe(1), current: history.origin, loaded: false })
+    })
     const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }
+    const problems = new Subscribers<Problem>()
+    const report = (problem: Problem): void => {
+      problems.publish(problem)
+      Effect.runForkWith(context)(Effect.logError(problem))
+    }
+    const interpreter = new Interpreter({
+      context,
+      now,
+      feed: ([place], command, cause) => {
+        const id = place!.id!
+        const options = { correlationId: cause.correlationId, causationId: cause.id }
+        Effect.runForkWith(context)(Effect.catchCause(dispatch(id, command as C, options), (failure) =>
+          Effect.sync(() => {
+            const name = (command as C)._tag
+            report(new CommandFailed({ command: name, category, id, cause: Cause.squash(failure) }))
+          })))
+        return undefined
+      },
+      outcomeOf: (_at, task) =>
+        definition.outcomes[task],
+      report
+    })
+    const scope = yield* Effect.serviceOption(Scope.Scope)
+    if (Option.isSome(scope)) {
+      yield* Scope.addFinalizer(
+        scope.value,
+        Effect.flatMap(interpreter.close(options.deadline ?? "5 seconds"), (unfinished) =>
+          unfinished.length === 0
+            ? Effect.void
+            : Effect.logWarning(`The store of ${category} closed with unfinished effects`, unfinished))
+      )
+    }
 
     const refresh = (instance: Instance<S>): Effect.Effect<History.Current<S>, History.ReadError> =>
       Effect.map(history.catchUp(instance.streamId, instance.current), (current) => {
@@ -96,32 +152,50 @@ export const make = <S, C extends Tag, E extends Tag, R>(
         return instance.current = current
       })
 
-    const decide = (instance: Instance<S>, command: C, meta: Meta, given: AppendOptions) =>
-      Effect.suspend((): Effect.Effect<Outcome<S, E>, R | DispatchError> => {
-        const fx = definition.decide(instance.current.state, command, meta)
-        switch (fx._tag) {
-          case "None":
-            return Effect.succeed({ ...instance.current, events: [], duplicate: false })
-          case "Append":
-            return append(instance, fx.events, meta, given)
-          case "Reject":
-            // What the state refuses now may be this very command, stored by an earlier attempt.
-            return given.commandId === undefined ? Effect.fail(fx.reason) : Effect.flatMap(
-              firstOutcome(instance.streamId, given.commandId),
-              (first) => first === undefined ? Effect.fail(fx.reason) : Effect.succeed(first)
-            )
-        }
-      })
+    /** What the step comes to becomes the state, and its effects start, only once its events are stored. */
+    const step = (
+      instance: Instance<S>,
+      command: C,
+      meta: Meta,
+      given: AppendOptions
+    ): Effect.Effect<Outcome<S, E>, R | DispatchError> => {
+      let next: Aggregate.Step<S, E, R>
+      try {
+        next = Aggregate.step(definition, instance.current.state, command, meta)
+      } catch (cause) {
+        return Effect.fail(new ReducerDefect({ action: command._tag, cause }))
+      }
+      if (next.refusal !== undefined) return refuse(instance, next.refusal.reason, given)
+      return isReadonlyArrayNonEmpty(next.events)
+        ? append(instance, { ...next, events: next.events }, meta, given)
+        : Effect.sync(() => {
+          begin(instance, next.effects, meta)
+          return { ...instance.current, events: next.events, duplicate: false }
+        })
+    }
+
+    /** Starts what is to be done besides, in the instance's own place: its ids are not those of another. */
+    const begin = (instance: Instance<S>, effects: Fx.AnyFx, meta: Meta): void => {
+      if (effects._tag === "None") return
+      interpreter.plan(Fx.within({ key: category, id: idOf(instance.streamId) }, effects), meta)
+      interpreter.carryOut()
+    }
+
+    /** What the state refuses now may be this very command, stored by an earlier attempt. */
+    const refuse = (instance: Instance<S>, reason: R, { commandId }: AppendOptions) =>
+      commandId === undefined ? Effect.fail(reason) : Effect.flatMap(
+        firstOutcome(instance.streamId, commandId),
+        (first) => first === undefined ? Effect.fail(reason) : Effect.succeed(first)
+      )
 
     const append = (
       instance: Instance<S>,
-      decided: NonEmptyReadonlyArray<E>,
+      { effects, events: decided, state }: Aggregate.Step<S, E, R> & { readonly events: NonEmptyReadonlyArray<E> },
       meta: Meta,
       given: AppendOptions
     ): Effect.Effect<Outcome<S, E>, DispatchError> => {
       const encoded = encodeAll(definition, decided)
       if (Result.isFailure(encoded)) return Effect.fail(encoded.failure)
-      const candidate = decided.reduce(definition.evolve, instance.current.state)
       const { causationId, correlationId, id: commandId } = meta
       instance.loaded = false
       return Effect.flatMap(
@@ -136,8 +210,9 @@ export const make = <S, C extends Tag, E extends Tag, R>(
             // A store that reports a duplicate has its events, so an outcome there is.
             return Effect.map(firstOutcome(instance.streamId, commandId), (first) => first!)
           }
-          instance.current = { state: candidate, version, globalPosition }
+          instance.current = { state, version, globalPosition }
           instance.loaded = true
+          begin(instance, effects, meta)
           return Effect.succeed({ ...instance.current, events: decided, duplicate: false })
         }
       )
@@ -161,25 +236,36 @@ export const make = <S, C extends Tag, E extends Tag, R>(
     const streamOf = (id: string): Effect.Effect<StreamId, InvalidStreamId> =>
       Effect.fromResult(Aggregate.streamId(definition, id))
 
+    const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given = {}) =>
+      Effect.clockWith((clock) => {
+        const streamId = Aggregate.streamId(definition, id)
+        if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
+        const instance = instances.get(streamId.success)
+        const meta = metaOf(given, clock.currentTimeMillisUnsafe())
+        const attempt = Effect.suspend(() =>
+          instance.loaded
+            ? step(instance, command, meta, given)
+            : Effect.flatMap(refresh(instance), () => step(instance, command, meta, given))
+        )
+        return instance.turn.withPermit(Effect.retry(attempt, onConflict))
+      })
+
     return {
-      dispatch: (id, command, given = {}) =>
-        Effect.clockWith((clock) => {
-          const streamId = Aggregate.streamId(definition, id)
-          if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
-          const instance = instances.get(streamId.success)
-          const decideNow = decide(instance, command, metaOf(given, clock.currentTimeMillisUnsafe()), given)
-          return instance.turn.withPermit(Effect.retry(
-            Effect.suspend(() => instance.loaded ? decideNow : Effect.andThen(refresh(instance), decideNow)),
-            onConflict
-          ))
-        }),
+      dispatch,
       state: (id) =>
         Effect.flatMap(streamOf(id), (streamId) => {
           const instance = instances.get(streamId)
           return instance.turn.withPermit(Effect.suspend(() => refresh(instance)))
         }),
       stateAt: (id, moment) => Effect.flatMap(streamOf(id), (streamId) => history.stateAt(streamId, moment)),
-      history: (id) => Stream.unwrap(Effect.map(streamOf(id), history.events))
+      exists: (id) =>
+        Effect.flatMap(streamOf(id), (streamId) =>
+          Effect.map(events.read(streamId, { maxCount: 1 }), (first) =>
+            first.length > 0)),
+      history: (id) =>
+        Stream.unwrap(Effect.map(streamOf(id), history.events)),
+      problems: problems.stream({ capacity: 16, strategy: "sliding" }, () => []),
+      idle: interpreter.idle
     }
   })
 
@@ -191,8 +277,8 @@ const metaOf = (given: AppendOptions, time: number): Meta => {
   return { id, time, correlationId: given.correlationId ?? id, causationId: given.causationId ?? id }
 }
 
-const encodeAll = <S, C extends Tag, E extends Tag, R>(
-  { actions }: Aggregate.Aggregate<S, C, E, R>,
+const encodeAll = <S, C extends Tag, E extends Tag, R, N>(
+  { actions }: Aggregate.Aggregate<S, C, E, R, N>,
   decided: NonEmptyReadonlyArray<E>
 ): Result.Result<NonEmptyReadonlyArray<EncodedEvent>, EventEncodeFailed> => {
   const encoded: Array<EncodedEvent> = []

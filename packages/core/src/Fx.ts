@@ -6,7 +6,8 @@
  * nothing is {@link none}, and groups of one are their member, so equal meaning is equal structure.
  */
 import * as Formatter from "effect/Formatter"
-import type { AnyTask, InputOf } from "./Task.ts"
+import type * as Scope from "effect/Scope"
+import type { AnyTask, HandlerOf, InputOf } from "./Task.ts"
 
 /** Where in a composed feature a description was made, outermost part first; empty for the feature itself. */
 export type Path = ReadonlyArray<Segment>
@@ -118,8 +119,8 @@ export type Leaf<E, R, A, T extends AnyTask> =
  */
 export type Fx<E = never, R = never, A = never, T extends AnyTask = never> = Nested<Leaf<E, R, A, T>>
 
-/** What a command on an aggregate can lead to: events, a refusal, or nothing. */
-export type Decision<E, R> = None | Append<E> | Reject<R>
+/** What a command comes to when nothing else is done: events, a refusal, or nothing. */
+export type Decision<E = never, R = never> = None | Append<E> | Reject<R>
 
 /** Any effect description. */
 export type AnyFx = Fx<unknown, unknown, unknown, AnyTask>
@@ -132,10 +133,17 @@ export type EventOf<F> = LeafOf<F> extends infer L ? L extends Append<infer E> ?
 /** The reasons with which a description may refuse. */
 export type ReasonOf<F> = LeafOf<F> extends infer L ? L extends Reject<infer R> ? R : never : never
 /** The actions that a description may send. */
-export type ActionOf<F> = LeafOf<F> extends infer L ? L extends { readonly at: Path; readonly action: infer A } ? A : never
+export type ActionOf<F> = LeafOf<F> extends infer L ?
+  L extends { readonly at: Path; readonly action: infer A } ? A : never
   : never
 /** The tasks that a description may perform. */
 export type TaskOf<F> = LeafOf<F> extends infer L ? L extends Perform<infer T> ? T : never : never
+
+/** What must be there for a description to be carried out: its tasks' handlers, and a scope for what goes on. */
+export type NeedsOf<F> = LeafOf<F> extends infer L ? L extends None | Append<unknown> | Reject<unknown> ? never
+  : L extends Perform<infer T> ? HandlerOf<T> | Scope.Scope
+  : Scope.Scope
+  : never
 
 const root: Path = Object.freeze([])
 
@@ -177,7 +185,11 @@ export const send = <const A>(action: A): Send<A> => ({ _tag: "Send", at: root, 
  * Performs a task. Its outcome comes back as the action that the feature's outcomes say ({@link Reducer.withOutcomes}).
  * With an `id` it can be cancelled; performing another under the same id cancels the first.
  */
-export const perform = <T extends AnyTask>(task: T, input: InputOf<T>, options: { readonly id?: string } = {}): Perform<T> => ({
+export const perform = <T extends AnyTask>(
+  task: T,
+  input: InputOf<T>,
+  options: { readonly id?: string } = {}
+): Perform<T> => ({
   _tag: "Perform",
   at: root,
   task: task.name,
@@ -310,7 +322,8 @@ const lines = (fx: AnyFx): ReadonlyArray<string> => {
   }
 }
 
-const indented = (fx: ReadonlyArray<AnyFx>) => fx.flatMap((f) => lines(f).map((line, i) => `${i === 0 ? "- " : "  "}${line}`))
+const indented = (fx: ReadonlyArray<AnyFx>) =>
+  fx.flatMap((f) => lines(f).map((line, i) => `${i === 0 ? "- " : "  "}${line}`))
 const under = (id: string | null) => id === null ? "" : ` as ${JSON.stringify(id)}`
 const where = (at: Path) =>
   at.length === 0 ? "" : ` within ${at.map(({ id, key }) => id === undefined ? key : `${key}(${id})`).join(" / ")}`

@@ -49,8 +49,8 @@ export interface History<S, E> {
 }
 
 /** The histories of an aggregate's instances in an event store. */
-export const make = <S, C extends { readonly _tag: string }, E extends { readonly _tag: string }, R>(
-  { actions, evolve, initial }: Aggregate<S, C, E, R>,
+export const make = <S, C extends { readonly _tag: string }, E extends { readonly _tag: string }, R, N>(
+  { actions, evolve, initial }: Aggregate<S, C, E, R, N>,
   store: Service
 ): History<S, E> => {
   const origin: Current<S> = { state: initial, version: ExpectedVersion.empty, globalPosition: 0n }

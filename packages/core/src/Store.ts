@@ -19,7 +19,13 @@ import { type Problem, ReducerDefect, RejectedUnheard, StoreClosed } from "./Sto
 import type { HandlerOf } from "./Task.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
-export { type AggregateStore, type AggregateStoreOptions, make as aggregate } from "./AggregateStore.ts"
+export {
+  type AggregateStore,
+  type AggregateStoreOptions,
+  type DispatchError,
+  make as aggregate,
+  type Outcome
+} from "./AggregateStore.ts"
 
 /** How a subscriber follows: how much may wait for it, and what happens beyond. */
 export interface Follow {
@@ -105,6 +111,8 @@ class DispatchMeta implements Meta {
 
 const tagOf = (action: unknown): string => String((action as { readonly _tag?: unknown } | null)?._tag ?? action)
 
+const follow = ({ capacity = 16, strategy = "sliding" }: Follow = {}) => ({ capacity, strategy })
+
 /** A reducer whose tasks all have outcomes. */
 type Answered<R extends AnyReducer> = [Unanswered<R>] extends [never] ? R
   : { readonly "tasks without outcomes (Reducer.withOutcomes)": Unanswered<R>["name"] }
@@ -186,7 +194,6 @@ class Running<S, A, R> {
   }
 
   get store(): Store<S, A, R> {
-    const follow = ({ capacity = 16, strategy = "sliding" }: Follow = {}) => ({ capacity, strategy })
     const changes = (how?: Follow) => this.#changes.stream(follow(how), () => [this.#state])
     const dispatch = (action: A) => Effect.suspend(() => this.#dispatch(action))
     return {

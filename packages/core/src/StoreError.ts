@@ -56,5 +56,18 @@ export class RejectedUnheard extends Schema.TaggedError<RejectedUnheard>()("Reje
   }
 }
 
+/** A command that an effect had sent to an aggregate failed, so there was nobody to tell. */
+export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", {
+  command: Schema.String,
+  /** The aggregate's category, and the instance's id. */
+  category: Schema.String,
+  id: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `${this.command}, which an effect had sent to ${this.category} ${this.id}, failed: ${String(this.cause)}`
+  }
+}
+
 /** What a store reports, because nobody waits for it. */
-export type Problem = ReducerDefect | TaskDefect | SequenceStopped | RejectedUnheard
+export type Problem = ReducerDefect | TaskDefect | SequenceStopped | RejectedUnheard | CommandFailed

@@ -4,8 +4,8 @@
  * not compile.
  */
 import type { Meta } from "@composable-ts/core/Action"
-import type { Aggregate } from "@composable-ts/core/Aggregate"
-import type * as Fx from "@composable-ts/core/Fx"
+import * as Aggregate from "@composable-ts/core/Aggregate"
+import * as Fx from "@composable-ts/core/Fx"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Equal from "effect/Equal"
 import * as Formatter from "effect/Formatter"
@@ -49,6 +49,11 @@ export interface ThenState<out S> {
   readonly thenState: S
 }
 
+/** What else was to be done, by all commands and as reactions to their events. Leaving it out claims: nothing. */
+export interface ThenEffects {
+  readonly thenEffects?: Fx.AnyFx
+}
+
 /** The last command was refused, for this reason; the state is what it was. */
 export interface ThenRefused<out R> {
   readonly thenRefused: R
@@ -62,9 +67,9 @@ export type Decision<S, C, E, R> =
   & Given<S, E>
   & When<C>
   & (
-    | (ThenEvents<E> & Partial<ThenState<S>> & Never<ThenRefused<R>>)
-    | (ThenState<S> & Never<ThenEvents<E>> & Never<ThenRefused<R>>)
-    | (ThenRefused<R> & Never<ThenEvents<E>> & Never<ThenState<S>>)
+    | (ThenEvents<E> & ThenEffects & Partial<ThenState<S>> & Never<ThenRefused<R>>)
+    | (ThenState<S> & ThenEffects & Never<ThenEvents<E>> & Never<ThenRefused<R>>)
+    | (ThenRefused<R> & Never<ThenEvents<E>> & Never<ThenState<S>> & Never<ThenEffects>)
   )
 
 /** What past events lead to, with no command. */
@@ -73,6 +78,7 @@ export type Replay<S, C, E, R> =
   & ThenState<S>
   & Never<When<C>>
   & Never<ThenEvents<E>>
+  & Never<ThenEffects>
   & Never<ThenRefused<R>>
 
 /** A rule of an aggregate, as an example. */
@@ -121,8 +127,8 @@ export class RuleBroken extends Error {
  * AggregateTest.check(door, { given: [{ type: "Opened.v1", data: {} }], thenState: { open: true } })
  * ```
  */
-export const check = <S, C extends Tag, E extends Tag, R>(
-  aggregate: Aggregate<S, C, E, R>,
+export const check = <S, C extends Tag, E extends Tag, R, N>(
+  aggregate: Aggregate.Aggregate<S, C, E, R, N>,
   rule: NoInfer<Rule<S, C, E, R>>
 ): void => {
   try {
@@ -134,8 +140,8 @@ export const check = <S, C extends Tag, E extends Tag, R>(
   }
 }
 
-const verify = <S, C extends Tag, E extends Tag, R>(
-  aggregate: Aggregate<S, C, E, R>,
+const verify = <S, C extends Tag, E extends Tag, R, N>(
+  aggregate: Aggregate.Aggregate<S, C, E, R, N>,
   rule: Rule<S, C, E, R>
 ): void => {
   const state = replay(aggregate, rule)
@@ -153,11 +159,12 @@ const verify = <S, C extends Tag, E extends Tag, R>(
   }
   if (rule.thenEvents !== undefined) same(`the events of ${run.command}`, rule.thenEvents, run.events)
   if ("thenState" in rule) same(`the state after ${run.command}`, rule.thenState, run.state)
+  same(`what else ${run.command} has done`, rule.thenEffects ?? Fx.none, run.effects)
 }
 
 /** The state that the past leads to. */
-const replay = <S, C extends Tag, E extends Tag, R>(
-  { actions, category, evolve, initial }: Aggregate<S, C, E, R>,
+const replay = <S, C extends Tag, E extends Tag, R, N>(
+  { actions, category, evolve, initial }: Aggregate.Aggregate<S, C, E, R, N>,
   rule: Given<S, E>
 ): S => {
   const from = "givenState" in rule ? rule.givenState as S : initial
@@ -189,32 +196,39 @@ interface Run<S, E, R> {
   readonly command: string
   readonly events: ReadonlyArray<E>
   readonly state: S
+  readonly effects: Fx.AnyFx
   readonly refusal: Fx.Reject<R> | undefined
 }
 
-const decideAll = <S, C extends Tag, E extends Tag, R>(
-  { actions, decide, evolve }: Aggregate<S, C, E, R>,
+const decideAll = <S, C extends Tag, E extends Tag, R, N>(
+  aggregate: Aggregate.Aggregate<S, C, E, R, N>,
   from: S,
   commands: NonEmptyReadonlyArray<C>,
   meta: Partial<Meta> = {}
 ): Run<S, E, R> => {
   const events: Array<E> = []
+  let effects: Fx.AnyFx = Fx.none
   let state = from
   for (const [index, command] of commands.entries()) {
     const id = meta.id ?? `command-${index + 1}`
-    const fx = decide(state, command, { id, time: 0, correlationId: id, causationId: id, ...meta })
-    if (fx._tag === "Reject") {
-      if (index === commands.length - 1) return { command: command._tag, events, state, refusal: fx }
+    const { refusal, ...next } = Aggregate.step(aggregate, state, command, {
+      id,
+      time: 0,
+      correlationId: id,
+      causationId: id,
+      ...meta
+    })
+    if (refusal !== undefined) {
+      if (index === commands.length - 1) return { command: command._tag, events, state, effects, refusal }
       throw new RuleBroken(
         `Only the last of ${commands.length} commands may be refused, but number ${index + 1}, ${command._tag}, was: ` +
-          inline(fx.reason),
+          inline(refusal.reason),
         undefined,
-        { refused: fx.reason }
+        { refused: refusal.reason }
       )
     }
-    if (fx._tag === "None") continue
-    for (const event of fx.events) {
-      const encoded = actions.encode(event)
+    for (const event of next.events) {
+      const encoded = aggregate.actions.encode(event)
       if (Result.isFailure(encoded)) {
         throw new RuleBroken(
           `${command._tag} decided what cannot be stored. ${encoded.failure.message}`,
@@ -222,11 +236,12 @@ const decideAll = <S, C extends Tag, E extends Tag, R>(
           event
         )
       }
-      events.push(event)
-      state = evolve(state, event)
     }
+    events.push(...next.events)
+    effects = Fx.all(effects, next.effects)
+    state = next.state
   }
-  return { command: commands.at(-1)!._tag, events, state, refusal: undefined }
+  return { command: commands.at(-1)!._tag, events, state, effects, refusal: undefined }
 }
 
 const refused = <S, E, R>(expected: R, { command, events, refusal }: Run<S, E, R>): void => {

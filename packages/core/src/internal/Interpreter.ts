@@ -75,12 +75,9 @@ export class Interpreter {
   }
 
   /** Waits until nothing is under way. */
-  get idle(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const fibers = this.#inFlight.fibers
-      return fibers.length === 0 ? Effect.void : Effect.andThen(Fiber.awaitAll(fibers), this.idle)
-    })
-  }
+  readonly idle: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    while (this.#inFlight.size > 0) yield* Fiber.awaitAll(this.#inFlight.fibers)
+  })
 
   /** Ends timers at once and tasks at the deadline; tells, in words, what did not finish. */
   close(deadline: Duration.Input): Effect.Effect<ReadonlyArray<string>> {
@@ -130,7 +127,9 @@ export class Interpreter {
         })
       case "Parallel":
         return Effect.map(
-          Effect.forEach(fx.fx, (member) => this.#member(member, cause), { concurrency: fx.concurrency ?? "unbounded" }),
+          Effect.forEach(fx.fx, (member) => this.#member(member, cause), {
+            concurrency: fx.concurrency ?? "unbounded"
+          }),
           (ended) => ended.every((well) => well)
         )
       case "Sequential":

@@ -53,15 +53,7 @@ export class Subscribers<A> {
     const make = strategy === "sliding" ? Queue.sliding : strategy === "dropping" ? Queue.dropping : Queue.bounded
     return Effect.acquireRelease(
       Effect.map(make<A>(capacity), (queue) => {
-        const backlog: Array<A> | undefined = strategy === "suspend" ? [] : undefined
-        const turn = Semaphore.makeUnsafe(1)
-        const flush = turn.withPermit(Effect.gen(function*() {
-          while (backlog !== undefined && backlog.length > 0) {
-            yield* Queue.offer(queue, backlog[0]!)
-            backlog.shift()
-          }
-        }))
-        const subscriber: Subscriber<A> = { queue, backlog, flush }
+        const subscriber = strategy === "suspend" ? waitedFor(queue) : { queue, backlog: undefined, flush: Effect.void }
         for (const value of first()) Queue.offerUnsafe(queue, value)
         this.#all.add(subscriber)
         return subscriber
@@ -72,4 +64,17 @@ export class Subscribers<A> {
       }
     )
   }
+}
+
+/** A subscriber for which those who publish wait. */
+const waitedFor = <A>(queue: Queue.Queue<A>): Subscriber<A> => {
+  const backlog: Array<A> = []
+  const turn = Semaphore.makeUnsafe(1)
+  const flush = turn.withPermit(Effect.gen(function*() {
+    while (backlog.length > 0) {
+      yield* Queue.offer(queue, backlog[0]!)
+      backlog.shift()
+    }
+  }))
+  return { queue, backlog, flush }
 }

@@ -5,7 +5,6 @@ import * as Action from "@composable-ts/core/Action"
 import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as Event from "@composable-ts/core/Event"
 import * as Fx from "@composable-ts/core/Fx"
-import type { Reducer } from "@composable-ts/core/Reducer"
 import { Schema } from "effect"
 import type { Equals, Proof } from "./Proof.ts"
 
@@ -40,12 +39,12 @@ type Reason = { readonly _tag: "AlreadyOpen" } | { readonly _tag: "Stuck"; reado
 export type Inferred = [
   Proof<Equals<typeof door, Aggregate.Aggregate<State, DoorCommand, DoorEvent, Reason>>>,
   Proof<Equals<Aggregate.StateOf<typeof door>, State>>,
-  Proof<Equals<typeof door.reduce, Reducer<State, DoorCommand | DoorEvent, DoorEvent, Reason>>>
+  Proof<Equals<Parameters<typeof door.reduce>[1], DoorCommand | DoorEvent>>
 ]
 
 const rules = {
   initial: "shut" as State,
-  decide: (): Fx.Fx<DoorEvent> => Fx.none,
+  decide: (): Fx.Decision<DoorEvent> => Fx.none,
   evolve: (): State => "open"
 }
 

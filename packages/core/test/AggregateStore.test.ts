@@ -8,9 +8,10 @@ import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import * as Fx from "@composable-ts/core/Fx"
 import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
 import * as Store from "@composable-ts/core/Store"
+import { ReducerDefect } from "@composable-ts/core/StoreError"
 import * as StreamId from "@composable-ts/core/StreamId"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Result, Schedule, Schema, Stream } from "effect"
+import { Deferred, Effect, Fiber, Result, Schedule, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Account, account, AccountOf2019, AccountOf2021, type AccountState } from "./Account.ts"
 
@@ -471,8 +472,8 @@ describe("what is visible", () => {
         events
       )
       yield* accounts.dispatch("1", open)
-      const exit = yield* Effect.exit(accounts.dispatch("1", Account.Close()))
-      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) === bug)
+      const failed = yield* Effect.flip(accounts.dispatch("1", Account.Close()))
+      assert.isTrue(failed instanceof ReducerDefect && failed.cause === bug)
       assert.deepStrictEqual((yield* accounts.dispatch("1", deposit(1))).state, owned(1))
     }))
 
