@@ -12,10 +12,14 @@ import { Orders } from "./Orders.ts"
 export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>()("DatabaseUnavailable", {
   message: Schema.String
 }) {
-  static because(error: { readonly message: string }): DatabaseUnavailable {
-    return new DatabaseUnavailable({ message: `The orders' database cannot be used. ${error.message}` })
+  static because(error: Error): DatabaseUnavailable {
+    return new DatabaseUnavailable({ message: `The orders' database cannot be used. ${reasons(error).join(": ")}` })
   }
 }
+
+/** What the error and the errors that caused it say, without repetition. */
+const reasons = (error: unknown): ReadonlyArray<string> =>
+  error instanceof Error ? [...new Set([error.message, ...reasons(error.cause)])].filter((text) => text !== "") : []
 
 /** The orders and what they stand on: the event store, and the SQL client for read models. */
 const services = (url: Redacted.Redacted) =>
