@@ -302,6 +302,21 @@ describe("concurrency", () => {
       assert.strictEqual(decided, 1)
     }))
 
+  it.effect("the cache lets go of the instance that was used longest ago", () =>
+    Effect.gen(function*() {
+      const { calls, events } = counting(yield* MemoryEventStore.make)
+      const accounts = yield* over(events, { cacheCapacity: 2 })
+      const reads = (id: string) =>
+        Effect.gen(function*() {
+          const before = calls.load
+          yield* accounts.dispatch(id, deposit(1))
+          return calls.load - before
+        })
+      for (const id of ["1", "2", "3"]) yield* accounts.dispatch(id, open)
+      // Kept are 2 and 3, then each time the one just used and the one before it.
+      assert.deepStrictEqual(yield* Effect.forEach(["2", "3", "2", "1", "2", "3", "1"], reads), [0, 0, 0, 1, 0, 1, 1])
+    }))
+
   it.live("a cache too small for its instances costs reads, not correctness", () =>
     Effect.gen(function*() {
       const events = yield* MemoryEventStore.make
