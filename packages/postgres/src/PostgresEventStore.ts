@@ -9,8 +9,10 @@ import { CommandIdConflict, EventStoreError, VersionConflict } from "@composable
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
@@ -21,6 +23,7 @@ import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel, migrate } from "./internal/schema.ts"
+import { isTransient } from "./internal/transient.ts"
 
 /** How the store works. */
 export interface Options {
@@ -44,10 +47,20 @@ const limits: GroupCommit.Limits<AppendStatement.Command> = {
 }
 
 /** How long to try to find out what became of a group whose connection was lost. */
-const resend = Schedule.exponential("50 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "10 seconds" }))
+const resend = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("500 millis")]).pipe(
+  Schedule.jittered,
+  Schedule.upTo({ duration: "10 seconds" })
+)
 
 const failed = (operation: string) => (error: SqlError): EventStoreError =>
-  new EventStoreError({ operation, retryable: error.isRetryable, cause: error })
+  new EventStoreError({ operation, retryable: isTransient(error), cause: error })
+
+const isRetryable = (error: EventStoreError): boolean => error.retryable
+
+const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
+  const error = Cause.findErrorOption(cause)
+  return Option.isSome(error) && isTransient(error.value)
+}
 
 const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Operations["readCommand"]) => {
   const text = AppendStatement.text(schema)
@@ -60,7 +73,7 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
 
   /** The outcome of a command whose id the log knows: stored by an earlier command, or by ours before its answer was lost. */
   const known = ({ context, parts }: AppendStatement.Command): Effect.Effect<Appended, AppendFailure> =>
-    Effect.flatMap(readCommand(context.commandId), (events) => {
+    Effect.flatMap(Effect.retry(readCommand(context.commandId), { schedule: resend, while: isRetryable }), (events) => {
       const last = new Map(events.map((event) => [event.streamId, event]))
       const streamIds = new Set<string>(parts.map(({ streamId }) => streamId))
       if (streamIds.size !== last.size || [...streamIds].some((streamId) => !last.has(streamId))) {
@@ -95,18 +108,18 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
   /**
    * Sending again is safe at any time: the log knows a command by its id. So a lost connection, whatever had reached the
    * server, is resolved by asking again; and when a group fails for another reason, its commands are sent one by one, so
-   * that only the culprit fails.
+   * that only the culprit fails. No culprit is looked for when the database stays away: all would wait for each.
    */
   const flush = (group: ReadonlyArray<Submission>): Effect.Effect<void> =>
     send(group.map(({ input }) => input)).pipe(
-      Effect.retry({ schedule: resend, while: (error) => error.isRetryable }),
+      Effect.retry({ schedule: resend, while: isTransient }),
       Effect.matchCauseEffect({
         onSuccess: (answers) =>
           Effect.sync(() => {
             answers.forEach((answer, i) => group[i]!.complete(outcome(group[i]!.input, answer)))
           }),
         onFailure: (cause) =>
-          group.length > 1
+          group.length > 1 && !isUnavailable(cause)
             ? Effect.forEach(group, (submission) => flush([submission]), { discard: true })
             : Effect.sync(() => {
               for (const { complete } of group) {
