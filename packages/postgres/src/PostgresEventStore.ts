@@ -5,7 +5,12 @@
  * commit, so global positions are drawn in commit order and without gaps, and a reader needs no trick at all.
  */
 import * as EventStore from "@composable-ts/core/EventStore"
-import { CommandIdConflict, EventStoreError, VersionConflict } from "@composable-ts/core/EventStoreError"
+import {
+  type AppendError,
+  CommandIdConflict,
+  EventStoreError,
+  VersionConflict
+} from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
@@ -13,6 +18,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
@@ -55,6 +61,9 @@ const resend = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
 const failed = (operation: string) => (error: SqlError): EventStoreError =>
   new EventStoreError({ operation, retryable: isTransient(error), cause: error })
 
+/** The client's: a larger message from the server, thus also a larger row, ends the connection. */
+const defaultMaxMessageSize = 16 * 1024 * 1024
+
 const isRetryable = (error: EventStoreError): boolean => error.retryable
 
 const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
@@ -64,6 +73,7 @@ const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
 
 const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Operations["readCommand"]) => {
   const text = AppendStatement.text(schema)
+  const maxRowBytes = client.config.maxMessageSize ?? defaultMaxMessageSize
 
   const send = (commands: ReadonlyArray<AppendStatement.Command>) =>
     Effect.map(
@@ -132,7 +142,10 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
   return Effect.map(
     GroupCommit.make<AppendStatement.Command, Appended, AppendFailure>(limits, flush),
     (submit): EventStore.Operations["transact"] => (appends, context) =>
-      Effect.clockWith((clock) => submit(AppendStatement.command(appends, context, clock.currentTimeMillisUnsafe())))
+      Effect.clockWith((clock): Effect.Effect<Appended, AppendError> => {
+        const command = AppendStatement.command(appends, context, clock.currentTimeMillisUnsafe(), maxRowBytes)
+        return Result.isSuccess(command) ? submit(command.success) : Effect.fail(command.failure)
+      })
   )
 }
 
