@@ -31,7 +31,8 @@ const toJson = ({ globalPosition, recordedAt, ...event }: RecordedEvent) => ({
   recordedAt: isoTime(recordedAt)
 })
 
-const toText = (events: ReadonlyArray<RecordedEvent>): string =>
+/** For people to read. */
+export const toText = (events: ReadonlyArray<RecordedEvent>): string =>
   Table.render([
     { title: "VERSION", cell: (event) => String(event.version), align: "right" },
     { title: "POSITION", cell: (event) => String(event.globalPosition), align: "right" },

@@ -65,7 +65,7 @@ export const ImportCommand = Command.make(
   })
 ).pipe(Command.withDescription(description), Command.withShortDescription("Import orders from newline-delimited JSON"))
 
-/** Summary of an import for people to read. */
+/** The outcome for people to read. */
 export const toText = (summary: ImportSummary.ImportSummary, milliseconds: number): string => {
   const { alreadyThere, lines, placed, refused, shipped } = summary
   return `${lines} lines in ${(milliseconds / 1000).toFixed(1)} s: ` +

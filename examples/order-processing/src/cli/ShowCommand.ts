@@ -84,7 +84,8 @@ const toJson = (orderId: string, { state, version }: Current<OrderState>) => ({
   ...(state.status === "New" ? {} : Record.map(totals(state.order), (amount) => format(amount)))
 })
 
-const toText = (orderId: string, { state, version }: Current<OrderState>): string => {
+/** For people to read. */
+export const toText = (orderId: string, { state, version }: Current<OrderState>): string => {
   if (state.status === "New") return `Order ${orderId} is new.`
   const { customer, freight, lines, orderedOn, requiredOn, shipTo, shipper } = state.order
   const { afterDiscounts, beforeDiscounts } = totals(state.order)
