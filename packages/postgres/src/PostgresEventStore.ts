@@ -84,17 +84,22 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
   /** The outcome of a command whose id the log knows: stored by an earlier command, or by ours before its answer was lost. */
   const known = ({ context, parts }: AppendStatement.Command): Effect.Effect<Appended, AppendFailure> =>
     Effect.flatMap(Effect.retry(readCommand(context.commandId), { schedule: resend, while: isRetryable }), (events) => {
-      const last = new Map(events.map((event) => [event.streamId, event]))
+      const lastOf = new Map(events.map((event) => [event.streamId, event]))
       const streamIds = new Set<string>(parts.map(({ streamId }) => streamId))
-      if (streamIds.size !== last.size || [...streamIds].some((streamId) => !last.has(streamId))) {
-        const storedStreamIds = [...last.keys()]
+      if (streamIds.size !== lastOf.size || [...streamIds].some((streamId) => !lastOf.has(streamId))) {
+        const storedStreamIds = [...lastOf.keys()]
         return Effect.fail(
           new CommandIdConflict({ commandId: context.commandId, streamIds: [...streamIds], storedStreamIds })
         )
       }
+      const asked = parts.flatMap(({ events, streamId }) => events.map(() => streamId))
+      const sameShape = asked.length === events.length && events.every(({ streamId }, i) => streamId === asked[i])
       const duplicate = events[0]?.eventId !== parts[0].eventIds[0]
-      return Effect.succeed(parts.map(({ streamId }) => {
-        const { globalPosition, version } = last.get(streamId)!
+      let last = -1
+      return Effect.succeed(parts.map(({ events: { length }, streamId }) => {
+        last += length
+        // A stream named twice has an outcome for each, which only the same command asked again can tell apart.
+        const { globalPosition, version } = sameShape ? events[last]! : lastOf.get(streamId)!
         return { version, globalPosition, duplicate }
       }) as unknown as Appended)
     })

@@ -5,10 +5,11 @@ import type * as EventStore from "@composable-ts/core/EventStore"
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { it } from "@effect/vitest"
-import { Effect, type Redacted, type Scope } from "effect"
+import { layer } from "@effect/vitest"
+import { Context, Effect, Layer, type Redacted, type Scope } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import type { Migrator, SqlError } from "effect/sql"
+import { randomUUID } from "node:crypto"
 import * as History from "./History.ts"
 import * as Invariants from "./Invariants.ts"
 
@@ -31,7 +32,9 @@ export const openStore = (
 /** What a test gets. */
 export interface TestLog {
   readonly url: Redacted.Redacted
-  /** A client for looking at the tables, and for disturbing. */
+  /** The log's schema, its own in a database that the suite's tests share. */
+  readonly schema: string
+  /** A client for looking at the tables, which it finds without the schema's name, and for disturbing. */
   readonly sql: PgClient.PgClient
   readonly history: History.History
   /** The log's store; its appends are recorded in the history. */
@@ -50,23 +53,37 @@ const recording = (history: History.History, store: EventStore.Service): EventSt
   transact: History.transact(history, store)
 })
 
-/** A log in the default schema of a fresh database. */
-export const make = Effect.gen(function*() {
-  const url = yield* TestDatabase.make
-  const history: History.History = []
-  const another = Effect.map(openStore({ url }), (store) => recording(history, store))
-  return { url, sql: yield* connect({ url }), history, store: yield* another, another } satisfies TestLog
-})
+/** A log of its own in this database. */
+export const make = (url: Redacted.Redacted) =>
+  Effect.gen(function*() {
+    const schema = `log_${randomUUID().replaceAll("-", "")}`
+    const history: History.History = []
+    const another = Effect.map(openStore({ url }, { schema }), (store) => recording(history, store))
+    const store = yield* another
+    const sql = yield* connect({ url, startupParameters: { search_path: schema } })
+    return { url, schema, sql, history, store, another } satisfies TestLog
+  })
 
-/** A test on a fresh log, which must be sound at the end. */
-export const test = (
+class Database extends Context.Service<Database, Redacted.Redacted>()("postgres/test/Database") {}
+
+/** Declares a test on a fresh log, which must be sound at its end. */
+export type Test = (
   name: string,
   body: (log: TestLog) => Effect.Effect<void, unknown, Scope.Scope>,
-  timeout = 30_000
-): void =>
-  it.live(name, () =>
-    Effect.gen(function*() {
-      const log = yield* make
-      yield* body(log)
-      yield* Invariants.assertSound(log.sql, "composable", log.history)
-    }), timeout)
+  timeout?: number
+) => void
+
+/** Tests that share a database. */
+export const suite = (name: string, declare: (test: Test) => void): void =>
+  layer(Layer.effect(Database, TestDatabase.make), { excludeTestServices: true, timeout: "60 seconds" })(
+    name,
+    (it) =>
+      declare((name, body, timeout = 30_000) =>
+        it.effect(name, () =>
+          Effect.gen(function*() {
+            const log = yield* make(yield* Database)
+            yield* body(log)
+            yield* Invariants.assertSound(log.sql, log.schema, log.history)
+          }), timeout)
+      )
+  )
