@@ -15,6 +15,7 @@ import type { EventEncodeFailed } from "./EventError.ts"
 import { type AppendOptions, EventStore } from "./EventStore.ts"
 import { type AppendError, CommandIdConflict, VersionConflict } from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
+import type * as Fx from "./Fx.ts"
 import * as History from "./History.ts"
 import { InstanceCache } from "./internal/InstanceCache.ts"
 import type { EncodedEvent } from "./RecordedEvent.ts"
@@ -39,6 +40,8 @@ export interface AggregateStore<S, C, E, R> {
   /**
    * Decides the command on the instance's state and stores what it leads to. Fails with the aggregate's reason when it
    * refuses. When another process appended first, the state is brought up to date and the command decided again.
+   * For an instance in memory a command that appends therefore costs no read; one that does not costs a read, since it
+   * is never answered from a state that may be outdated.
    *
    * With a `commandId`, dispatching the same command again changes nothing and returns the first outcome.
    */
@@ -64,6 +67,13 @@ export interface AggregateStoreOptions {
 }
 
 const defaultSchedule = Schedule.exponential("5 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 10 }))
+
+/** A command, and what came with it. */
+interface Asked<C> {
+  readonly command: C
+  readonly given: AppendOptions
+  readonly meta: Meta
+}
 
 /** What the store knows of an instance. Its version is the proof: an append fails when the log has moved on. */
 interface Instance<S> {
@@ -96,21 +106,29 @@ export const aggregate = <S, C extends Tag, E extends Tag, R>(
         return instance.current = current
       })
 
-    const decide = (instance: Instance<S>, command: C, meta: Meta, given: AppendOptions) =>
-      Effect.suspend((): Effect.Effect<Outcome<S, E>, R | DispatchError> => {
+    /** What the aggregate answers when nothing is to be appended. */
+    const answer = (instance: Instance<S>, fx: Fx.None | Fx.Reject<R>): Effect.Effect<Outcome<S, E>, R> =>
+      fx._tag === "Reject"
+        ? Effect.fail(fx.reason)
+        : Effect.succeed({ ...instance.current, events: [], duplicate: false })
+
+    const decide = (
+      instance: Instance<S>,
+      asked: Asked<C>,
+      known: "just read" | "from before"
+    ): Effect.Effect<Outcome<S, E>, R | DispatchError> =>
+      Effect.suspend(() => {
+        const { command, given, meta } = asked
         const fx = definition.decide(instance.current.state, command, meta)
-        switch (fx._tag) {
-          case "None":
-            return Effect.succeed({ ...instance.current, events: [], duplicate: false })
-          case "Append":
-            return append(instance, fx.events, meta, given)
-          case "Reject":
-            // What the state refuses now may be this very command, stored by an earlier attempt.
-            return given.commandId === undefined ? Effect.fail(fx.reason) : Effect.flatMap(
-              firstOutcome(instance.streamId, given.commandId),
-              (first) => first === undefined ? Effect.fail(fx.reason) : Effect.succeed(first)
-            )
-        }
+        if (fx._tag === "Append") return append(instance, fx.events, meta, given)
+        // No append will prove the state to be the last one, so it is read before it has the say.
+        if (known === "from before") return Effect.andThen(refresh(instance), decide(instance, asked, "just read"))
+        if (given.commandId === undefined) return answer(instance, fx)
+        // What the state refuses or finds done now may be this very command, stored by an earlier attempt.
+        return Effect.flatMap(
+          firstOutcome(instance.streamId, given.commandId),
+          (first) => first === undefined ? answer(instance, fx) : Effect.succeed(first)
+        )
       })
 
     const append = (
@@ -167,9 +185,13 @@ export const aggregate = <S, C extends Tag, E extends Tag, R>(
           const streamId = Aggregate.streamId(definition, id)
           if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
           const instance = instances.get(streamId.success)
-          const decideNow = decide(instance, command, metaOf(given, clock.currentTimeMillisUnsafe()), given)
+          const asked = { command, given, meta: metaOf(given, clock.currentTimeMillisUnsafe()) }
           return instance.turn.withPermit(Effect.retry(
-            Effect.suspend(() => instance.loaded ? decideNow : Effect.andThen(refresh(instance), decideNow)),
+            Effect.suspend(() =>
+              instance.loaded
+                ? decide(instance, asked, "from before")
+                : Effect.andThen(refresh(instance), decide(instance, asked, "just read"))
+            ),
             onConflict
           ))
         }),
