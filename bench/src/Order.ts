@@ -86,7 +86,7 @@ const content = (id: string, index: number) => ({
     { sku: "MOUSE-47-BK", quantity: 2, unitPrice: 2_495 },
     { sku: "PAD-XL", quantity: 1, unitPrice: 1_290 }
   ],
-  note: "Leave at the reception"
+  note: "Leave the parcel at the reception desk"
 })
 
 /** The command that places an order. */

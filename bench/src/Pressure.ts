@@ -10,8 +10,10 @@ import { runInNewContext } from "node:vm"
 
 /** What one round of work did to the process. */
 export interface Pressure {
-  /** The share of the time that went into collecting garbage, from 0 to 1. */
-  readonly gcShare: number
+  /** How long it lasted, in milliseconds. */
+  readonly elapsed: number
+  /** How much of that went into collecting garbage, in milliseconds. */
+  readonly collecting: number
   /** The 99th percentile of the event loop's delay, in milliseconds. */
   readonly loopDelayP99: number
 }
@@ -39,9 +41,8 @@ export const during = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<rea
           delay.disable()
         })
     )
-    // The timer must be ticking, or work that never yields would pass between two ticks unseen.
+    // The timer must have ticked: it tells how late it is by its last tick, so before the first it sees nothing.
     yield* Effect.promise(() => setTimeout(3 * resolution))
-    delay.reset()
     const start = performance.now()
     const result = yield* work
     const end = performance.now()
@@ -51,7 +52,8 @@ export const during = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<rea
       .filter(({ startTime }) => startTime >= start && startTime < end)
       .reduce((sum, { duration }) => sum + duration, 0)
     return [result, {
-      gcShare: collecting / (end - start),
+      elapsed: end - start,
+      collecting,
       loopDelayP99: Math.max(0, delay.percentile(99) / 1e6 - resolution)
     }]
   }))

@@ -24,10 +24,10 @@ export const quick: Profile = {
   name: "quick",
   rounds: 7,
   warmUp: 2,
-  milliseconds: 300,
+  milliseconds: 250,
   events: 20_000,
   rows: 2_000,
-  waits: 150
+  waits: 100
 }
 
 /** Under fifteen minutes. */

@@ -77,7 +77,7 @@ export const text = (rows: ReadonlyArray<Row>): string => {
 }
 
 const refusals = (refused: ReadonlyArray<Refused>): ReadonlyArray<string> =>
-  refused.map(({ id, reason }) => `- \`${id}\`: no figure, because ${reason}`)
+  refused.map(({ id, reason }) => `- \`${id}\`: no figure, because ${reason.split("\n")[0]}`)
 
 /** The report as Markdown. */
 export const markdown = ({ date, machine, profile, refused, rows, versions }: Report): string => {

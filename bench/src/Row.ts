@@ -2,7 +2,6 @@
  * A row of the table: what the rounds of a contest say of one measure.
  */
 import type { Measure } from "./Contest.ts"
-import type { Pressure } from "./Pressure.ts"
 import type { Results, Series } from "./Rounds.ts"
 import { median, paired, summarise, type Summary } from "./Statistics.ts"
 
@@ -10,6 +9,14 @@ import { median, paired, summarise, type Summary } from "./Statistics.ts"
 export interface Range {
   readonly min: number
   readonly max: number
+}
+
+/** What a contestant did to its process over all rounds. */
+export interface Strain {
+  /** The share of the time that went into collecting garbage, from 0 to 1. */
+  readonly gcShare: number
+  /** The event loop's delay in milliseconds: each round's 99th percentile, and of those the median. */
+  readonly loopDelayP99: number
 }
 
 /** One value for each of the contestants. */
@@ -26,8 +33,8 @@ export interface Row extends Measure, Each<number> {
   readonly ratios: Omit<Each<Summary>, "ours">
   /** Which peers' results were wrong, and how. */
   readonly faults: Readonly<Record<string, string>>
-  /** What we and the floor did to the process; medians. */
-  readonly pressure: Omit<Each<Pressure>, "peers">
+  /** What we and the floor did to the process. */
+  readonly pressure: Omit<Each<Strain>, "peers">
 }
 
 /** There is no figure for a wrong result. */
@@ -47,8 +54,10 @@ const rangeOf = (figures: ReadonlyArray<number>): Range => {
   return { min, max }
 }
 
-const pressureOf = ({ pressures }: Series): Pressure => ({
-  gcShare: median(pressures.map(({ gcShare }) => gcShare)),
+const sum = (values: ReadonlyArray<number>): number => values.reduce((total, value) => total + value, 0)
+
+const strainOf = ({ pressures }: Series): Strain => ({
+  gcShare: sum(pressures.map(({ collecting }) => collecting)) / sum(pressures.map(({ elapsed }) => elapsed)),
   loopDelayP99: median(pressures.map(({ loopDelayP99 }) => loopDelayP99))
 })
 
@@ -81,7 +90,7 @@ export const of = ({ better, id, unit }: Measure, { floor, ours, peers }: Result
     faults: Object.fromEntries(
       Object.entries(peers).flatMap(([name, { fault }]) => fault === undefined ? [] : [[name, fault]])
     ),
-    pressure: { ours: pressureOf(ours), floor: floor === undefined ? null : pressureOf(floor) }
+    pressure: { ours: strainOf(ours), floor: floor === undefined ? null : strainOf(floor) }
   }
 }
 

@@ -9,21 +9,23 @@ export interface Summary {
   readonly max: number
 }
 
-/**
- * The value below which this share of the series lies, by the nearest rank: always a value that was measured.
- * `quantile(values, 0.5)` of an even number of values is the lower of the two in the middle.
- */
+const ascending = (values: ReadonlyArray<number>): Float64Array => {
+  if (values.length === 0) throw new RangeError("there is nothing to say of a series without values")
+  return Float64Array.from(values).sort()
+}
+
+/** The lowest value that this share of the series does not exceed, by the nearest rank: always one that was measured. */
 export const quantile = (values: ReadonlyArray<number>, share: number): number => {
-  if (values.length === 0) throw new RangeError("a series without values has no quantile")
   if (!(share >= 0 && share <= 1)) throw new RangeError(`a quantile's share lies between 0 and 1, not ${share}`)
-  const sorted = Float64Array.from(values).sort()
+  const sorted = ascending(values)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!
 }
 
 /** The middle of the series; of an even number of values, halfway between the two in the middle. */
 export const median = (values: ReadonlyArray<number>): number => {
-  const lower = quantile(values, 0.5)
-  return values.length % 2 === 1 ? lower : (lower + quantile(values, 0.5 + 1 / values.length)) / 2
+  const sorted = ascending(values)
+  const half = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
 }
 
 /** The median and the ends of a series. */

@@ -11,6 +11,7 @@ import { isDeepStrictEqual } from "node:util"
 import type { Experiment, Outcome } from "../Contest.ts"
 import * as Log from "../Log.ts"
 import {
+  eventAt,
   order,
   type OrderCommand,
   type OrderEvent,
@@ -33,34 +34,54 @@ const commands: ReadonlyArray<OrderCommand> = numbers(block).map((index) => revi
 
 const placed: State = stateAfter("1", 1)
 
+/** Takes the events of a step, as a store would: an event that nobody took need not even exist. */
+type Take = (event: unknown) => void
+
 /** Steps that revise a placed order, for so long, each block on the state that the last one left. */
-const steps = (id: string, milliseconds: number, take: (state: State, command: OrderCommand) => State): Outcome => {
+const steps = (
+  id: string,
+  milliseconds: number,
+  step: (state: State, command: OrderCommand, take: Take) => State
+): Outcome => {
+  const taken = Array.from<unknown>({ length: block })
+  let next = 0
+  const take: Take = (event) => {
+    taken[next++] = event
+  }
   let state = placed
   let count = 0
   const start = performance.now()
   while (performance.now() - start < milliseconds) {
-    for (const command of commands) state = take(state, command)
+    next = 0
+    for (const command of commands) state = step(state, command, take)
     count += block
   }
   const { perSecond } = rate(count, start)
-  const expected = { ...stateAfter("1", block + 1), revisions: count }
-  const fault = isDeepStrictEqual(state, expected) ? undefined : `${count} steps led to ${JSON.stringify(state)}`
+  const expectedState = { ...stateAfter("1", block + 1), revisions: count }
+  const expectedEvents = numbers(block).map((index) => eventAt("1", index + 1))
+  const fault = isDeepStrictEqual(state, expectedState) && isDeepStrictEqual(taken, expectedEvents)
+    ? undefined
+    : `${count} steps led to ${JSON.stringify(state)} and ${next} events at the last`
   return { figures: { [id]: perSecond }, fault }
 }
 
 /** Command to effect, its events to state: the whole of a step but for storing. */
-const ourStep = (state: State, command: OrderCommand): State => {
+const ourStep = (state: State, command: OrderCommand, take: Take): State => {
   const [unchanged, fx] = order.reduce(state, command, meta)
   if (fx._tag !== "Append") throw new Error(`a revision led to ${fx._tag}`)
   let next = unchanged
-  for (const event of fx.events) next = order.reduce(next, event, meta)[0]
+  for (const event of fx.events) {
+    take(event)
+    next = order.reduce(next, event, meta)[0]
+  }
   return next
 }
 
 /** The same by hand: an event of the same fields, and the state that follows from it. */
-const plainStep = (state: State, command: OrderCommand): State => {
+const plainStep = (state: State, command: OrderCommand, take: Take): State => {
   const { currency, customerId, lines, note, orderId } = command
   const event = { _tag: "Revised", orderId, customerId, currency, lines, note, total: totalOf(command) }
+  take(event)
   return { ...state, revisions: state.revisions + 1, total: event.total }
 }
 
@@ -75,6 +96,8 @@ const reducer: Experiment = {
 
 const orderIds: ReadonlyArray<string> = numbers(32).map((index) => `${index}`)
 
+const ignore: Take = () => {}
+
 /** Orders kept by hand: each command leads to one event, which is serialised and pushed to the end of its stream. */
 const plainOrders = () => {
   const streams = new Map<string, Array<string>>()
@@ -88,7 +111,7 @@ const plainOrders = () => {
       const stream = streams.get(id)
       if (stream === undefined) streams.set(id, [stored])
       else stream.push(stored)
-      states.set(id, _tag === "Place" ? placed : plainStep(states.get(id)!, command))
+      states.set(id, _tag === "Place" ? placed : plainStep(states.get(id)!, command, ignore))
     }
   }
 }

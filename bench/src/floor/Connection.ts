@@ -22,6 +22,8 @@ export const connect = (url: Redacted.Redacted): Effect.Effect<pg.Client, Error,
   Effect.acquireRelease(
     Effect.suspend(() => {
       const client = new pg.Client({ connectionString: Redacted.value(url), application_name: "floor" })
+      // A lost connection fails whatever is asked of it; unheard, this event would end the process as well.
+      client.on("error", () => {})
       return Effect.as(work(() => client.connect()), client)
     }),
     (client) => Effect.orDie(work(() => client.end()))

@@ -4,18 +4,23 @@
  */
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as EmbeddedPostgres from "@composable-ts/testing/EmbeddedPostgres"
+import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Config, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Config, Effect, Layer, Option, Redacted, Schema, type Scope } from "effect"
 import { Orders } from "./Orders.ts"
 
 /** The database cannot be used, or has ended while in use. */
 export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>()("DatabaseUnavailable", {
   message: Schema.String
 }) {
-  static because(error: { readonly message: string }): DatabaseUnavailable {
-    return new DatabaseUnavailable({ message: `The orders' database cannot be used. ${error.message}` })
+  static because(error: Error): DatabaseUnavailable {
+    return new DatabaseUnavailable({ message: `The orders' database cannot be used. ${reasons(error).join(": ")}` })
   }
 }
+
+/** What the error and the errors that caused it say, without repetition. */
+const reasons = (error: unknown): ReadonlyArray<string> =>
+  error instanceof Error ? [...new Set([error.message, ...reasons(error.cause)])].filter((text) => text !== "") : []
 
 /** The orders and what they stand on: the event store, and the SQL client for read models. */
 const services = (url: Redacted.Redacted) =>
@@ -24,30 +29,44 @@ const services = (url: Redacted.Redacted) =>
     Layer.provideMerge(PgClient.layer({ url, applicationName: "order-processing" }))
   )
 
-/** What a program on the orders can use. */
-export type Services = Layer.Success<ReturnType<typeof services>>
+type Services = Layer.Success<ReturnType<typeof services>>
 
-/** Runs for the length of the scope. `stopped` fails when an embedded server ends before that. */
-const server = (dataFolder: string | undefined) =>
+/** What a program still needs when it has the services, and a scope of its own. */
+export type Remaining<R> = Exclude<Exclude<R, Services>, Scope.Scope>
+
+/** For the length of the scope. `stopped` fails when an embedded server ends before that. */
+const server = (dataFolder: string) =>
   Effect.gen(function*() {
     const configured = yield* Config.option(Config.Redacted("DATABASE_URL"))
     return Option.isSome(configured) && Redacted.value(configured.value) !== ""
       ? { url: configured.value, stopped: Effect.never }
-      : yield* EmbeddedPostgres.start(dataFolder === undefined ? {} : { dataDir: dataFolder })
+      : yield* EmbeddedPostgres.start({ dataDir: dataFolder })
   })
 
-/**
- * Runs a program on the orders of a data folder; without one, on a temporary database. `DATABASE_URL` replaces either.
- */
+const provideServices = <A, E, R>(program: Effect.Effect<A, E, R>, url: Redacted.Redacted) =>
+  Effect.flatMap(
+    Effect.mapError(Layer.build(services(url)), DatabaseUnavailable.because),
+    (context) => Effect.provide(program, context)
+  )
+
+/** Runs a program on the orders of a data folder, or on those of `DATABASE_URL`, where it is set. */
 export const withOrders = <A, E, R>(
-  dataFolder: string | undefined,
+  dataFolder: string,
   program: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | DatabaseUnavailable, Exclude<R, Services>> =>
+): Effect.Effect<A, E | DatabaseUnavailable, Remaining<R>> =>
   Effect.scoped(Effect.gen(function*() {
     const { stopped, url } = yield* Effect.mapError(server(dataFolder), DatabaseUnavailable.because)
-    const context = yield* Effect.mapError(Layer.build(services(url)), DatabaseUnavailable.because)
     return yield* Effect.raceFirst(
-      Effect.provide(program, context),
+      provideServices(program, url),
       Effect.mapError(stopped, DatabaseUnavailable.because)
     )
   }))
+
+/** Runs a program on a database that is empty at first and gone at the end, on either server. */
+export const withTemporaryOrders = <A, E, R>(
+  program: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | DatabaseUnavailable, Remaining<R>> =>
+  Effect.scoped(Effect.flatMap(
+    Effect.mapError(TestDatabase.make, DatabaseUnavailable.because),
+    (url) => provideServices(program, url)
+  ))

@@ -1,18 +1,16 @@
 /**
  * The folder that relative paths start from: where the user is.
  */
-import { resolve } from "node:path"
-import { fileURLToPath } from "node:url"
-
-const packageFolder = fileURLToPath(new URL("../", import.meta.url))
+import { dirname, resolve } from "node:path"
 
 /**
- * A package manager runs a script in its package's folder and says in `INIT_CWD` where the user was. Elsewhere the
+ * A package manager runs a script in the folder of its package and says in `INIT_CWD` where the user was. Elsewhere the
  * variable may be left over from an outer script, so there it does not count.
  */
 const workingDirectory = (): string => {
-  const ranByScript = resolve(process.cwd()) === resolve(packageFolder)
-  return ranByScript ? process.env["INIT_CWD"] ?? process.cwd() : process.cwd()
+  const { INIT_CWD: start, npm_package_json: manifest } = process.env
+  const isScript = start !== undefined && manifest !== undefined && dirname(manifest) === process.cwd()
+  return isScript ? start : process.cwd()
 }
 
 /** The path as the user meant it. */

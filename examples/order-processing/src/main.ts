@@ -6,13 +6,15 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Logger } from "effect"
 import { Command } from "effect/cli"
 import { exitWith, report } from "./cli/Exit.ts"
+import { exitCodes } from "./cli/Failure.ts"
 import { OrdersCommand } from "./cli/OrdersCommand.ts"
 import * as UsageErrors from "./cli/UsageErrors.ts"
 
-// Whoever reads our output may have read enough: `orders list | head`.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error
-  process.exit()
+  // Whoever reads our output may have read enough: `orders list | head`.
+  if (error.code === "EPIPE") process.exit(exitCodes.done)
+  process.stderr.write(`orders: standard output cannot be written: ${error.message}\n`)
+  process.exit(exitCodes.broken)
 })
 
 Command.run(OrdersCommand, { version: "0.1.0" }).pipe(

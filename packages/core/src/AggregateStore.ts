@@ -84,12 +84,21 @@ export interface AggregateStoreOptions {
 
 const defaultSchedule = Schedule.exponential("5 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 10 }))
 
+/** A command, and what came with it. */
+interface Asked<C> {
+  readonly command: C
+  readonly given: AppendOptions
+  readonly meta: Meta
+}
+
 /** What the store knows of an instance. Its version is the proof: an append fails when the log has moved on. */
 interface Instance<S> {
   readonly streamId: StreamId
   /** One command at a time, in order of arrival. */
   readonly turn: Semaphore.Semaphore
   current: History.Current<S>
+  /** How many commands it has under way or waiting. */
+  users: number
   /** Whether `current` may be decided on. It is not from the start of an append until its success. */
   loaded: boolean
 }
@@ -110,7 +119,14 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       capacity: options.cacheCapacity ?? 10_000,
       idle: Duration.toMillis(options.cacheIdle ?? "1 hour"),
       now,
-      make: (streamId) => ({ streamId, turn: Semaphore.makeUnsafe(1), current: history.origin, loaded: false })
+      inUse: (instance) => instance.users > 0,
+      make: (streamId) => ({
+        streamId,
+        turn: Semaphore.makeUnsafe(1),
+        current: history.origin,
+        users: 0,
+        loaded: false
+      })
     })
     const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }
     const problems = new Subscribers<Problem>()
@@ -155,24 +171,37 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
     /** What the step comes to becomes the state, and its effects start, only once its events are stored. */
     const step = (
       instance: Instance<S>,
-      command: C,
-      meta: Meta,
-      given: AppendOptions
+      asked: Asked<C>,
+      known: "just read" | "from before"
     ): Effect.Effect<Outcome<S, E>, R | DispatchError> => {
+      const { command, given, meta } = asked
       let next: Aggregate.Step<S, E, R>
       try {
         next = Aggregate.step(definition, instance.current.state, command, meta)
       } catch (cause) {
         return Effect.fail(new ReducerDefect({ action: command._tag, cause }))
       }
-      if (next.refusal !== undefined) return refuse(instance, next.refusal.reason, given)
-      return isReadonlyArrayNonEmpty(next.events)
-        ? append(instance, { ...next, events: next.events }, meta, given)
-        : Effect.sync(() => {
-          begin(instance, next.effects, meta)
-          return { ...instance.current, events: next.events, duplicate: false }
-        })
+      if (isReadonlyArrayNonEmpty(next.events)) return append(instance, { ...next, events: next.events }, meta, given)
+      // No append will prove the state to be the last one, so it is read before it has the say.
+      if (known === "from before") return Effect.flatMap(refresh(instance), () => step(instance, asked, "just read"))
+      if (given.commandId === undefined) return answer(instance, next, meta)
+      // What the state refuses or finds done now may be this very command, stored by an earlier attempt.
+      return Effect.flatMap(
+        firstOutcome(instance.streamId, given.commandId),
+        (first) => first === undefined ? answer(instance, next, meta) : Effect.succeed(first)
+      )
     }
+
+    /** What the aggregate answers when nothing is to be appended. */
+    const answer = (
+      instance: Instance<S>,
+      { effects, refusal }: Aggregate.Step<S, E, R>,
+      meta: Meta
+    ): Effect.Effect<Outcome<S, E>, R> =>
+      refusal !== undefined ? Effect.fail(refusal.reason) : Effect.sync(() => {
+        begin(instance, effects, meta)
+        return { ...instance.current, events: [], duplicate: false }
+      })
 
     /** Starts what is to be done besides, in the instance's own place: its ids are not those of another. */
     const begin = (instance: Instance<S>, effects: Fx.AnyFx, meta: Meta): void => {
@@ -180,13 +209,6 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       interpreter.plan(Fx.within({ key: category, id: idOf(instance.streamId) }, effects), meta)
       interpreter.carryOut()
     }
-
-    /** What the state refuses now may be this very command, stored by an earlier attempt. */
-    const refuse = (instance: Instance<S>, reason: R, { commandId }: AppendOptions) =>
-      commandId === undefined ? Effect.fail(reason) : Effect.flatMap(
-        firstOutcome(instance.streamId, commandId),
-        (first) => first === undefined ? Effect.fail(reason) : Effect.succeed(first)
-      )
 
     const append = (
       instance: Instance<S>,
@@ -241,13 +263,19 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         const streamId = Aggregate.streamId(definition, id)
         if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
         const instance = instances.get(streamId.success)
-        const meta = metaOf(given, clock.currentTimeMillisUnsafe())
+        const asked = { command, given, meta: metaOf(given, clock.currentTimeMillisUnsafe()) }
         const attempt = Effect.suspend(() =>
           instance.loaded
-            ? step(instance, command, meta, given)
-            : Effect.flatMap(refresh(instance), () => step(instance, command, meta, given))
+            ? step(instance, asked, "from before")
+            : Effect.flatMap(refresh(instance), () => step(instance, asked, "just read"))
         )
-        return instance.turn.withPermit(Effect.retry(attempt, onConflict))
+        instance.users += 1
+        return Effect.ensuring(
+          instance.turn.withPermit(Effect.retry(attempt, onConflict)),
+          Effect.sync(() => {
+            instance.users -= 1
+          })
+        )
       })
 
     return {

@@ -245,6 +245,28 @@ describe("concurrency", () => {
       assert.deepStrictEqual([outcome.state, outcome.version], [owned(5), 3])
     }).pipe(Effect.timeout("5 seconds")))
 
+  it.live("a command is refused, or found done, on the state of the log, not on an older one", () =>
+    Effect.gen(function*() {
+      const { calls, events } = counting(yield* MemoryEventStore.make)
+      const [one, other] = yield* Effect.all([over(events), over(events)])
+      yield* one.dispatch("1", open)
+      yield* other.dispatch("1", deposit(100))
+      // The first store still knows 0, which would not cover this.
+      assert.deepStrictEqual((yield* one.dispatch("1", Account.Withdraw({ cents: 60 }))).state, owned(40))
+      yield* other.dispatch("1", deposit(2))
+      assert.deepStrictEqual((yield* one.dispatch("1", deposit(0))).state, owned(42))
+      yield* other.dispatch("1", deposit(8))
+      calls.load = 0
+      assert.deepStrictEqual<unknown>(
+        yield* Effect.flip(one.dispatch("1", Account.Withdraw({ cents: 60 }))),
+        { _tag: "Overdrawn", missing: 10 }
+      )
+      assert.strictEqual(calls.load, 1)
+      calls.load = 0
+      yield* Effect.flip((yield* over(events)).dispatch("1", open))
+      assert.strictEqual(calls.load, 1, "what was just read is read again")
+    }))
+
   it.effect("after a conflict only the tail is read", () =>
     Effect.gen(function*() {
       const events = yield* MemoryEventStore.make
@@ -301,6 +323,21 @@ describe("concurrency", () => {
       const fakes = yield* Effect.provideService(Store.aggregate(fake), EventStore, yield* MemoryEventStore.make)
       assert.deepStrictEqual<unknown>(yield* Effect.flip(fakes.dispatch("1", Fake.Try())), { _tag: "VersionConflict" })
       assert.strictEqual(decided, 1)
+    }))
+
+  it.effect("the cache lets go of the instance that was used longest ago", () =>
+    Effect.gen(function*() {
+      const { calls, events } = counting(yield* MemoryEventStore.make)
+      const accounts = yield* over(events, { cacheCapacity: 2 })
+      const reads = (id: string) =>
+        Effect.gen(function*() {
+          const before = calls.load
+          yield* accounts.dispatch(id, deposit(1))
+          return calls.load - before
+        })
+      for (const id of ["1", "2", "3"]) yield* accounts.dispatch(id, open)
+      // Kept are 2 and 3, then each time the one just used and the one before it.
+      assert.deepStrictEqual(yield* Effect.forEach(["2", "3", "2", "1", "2", "3", "1"], reads), [0, 0, 0, 1, 0, 1, 1])
     }))
 
   it.live("a cache too small for its instances costs reads, not correctness", () =>
@@ -366,6 +403,23 @@ describe("command ids", () => {
         yield* Effect.flip(accounts.dispatch("1", Account.Close(), { commandId: "another" })),
         { _tag: "NotOpen" }
       )
+    }))
+
+  it.effect("also when the state now has nothing to record for it", () =>
+    Effect.gen(function*() {
+      const Lamp = Action.define("Lamp", { commands: { Light: {} }, events: { Lit: Event.v1({}) } })
+      const lamp = Aggregate.define(Lamp, {
+        initial: false as boolean,
+        decide: (lit) => lit ? Fx.none : Fx.append(Lamp.Lit()),
+        evolve: () => true
+      })
+      const lamps = yield* Effect.provideService(Store.aggregate(lamp), EventStore, yield* MemoryEventStore.make)
+      const first = yield* lamps.dispatch("1", Lamp.Light(), { commandId: "c" })
+      assert.deepStrictEqual(first.events, [Lamp.Lit()])
+      const again = yield* lamps.dispatch("1", Lamp.Light(), { commandId: "c" })
+      assert.deepStrictEqual(again, { ...first, duplicate: true })
+      const another = yield* lamps.dispatch("1", Lamp.Light(), { commandId: "another" })
+      assert.deepStrictEqual(another, { ...first, events: [] })
     }))
 
   it.live("50 times at once, and it is stored once", () =>

@@ -5,12 +5,20 @@
  * commit, so global positions are drawn in commit order and without gaps, and a reader needs no trick at all.
  */
 import * as EventStore from "@composable-ts/core/EventStore"
-import { CommandIdConflict, EventStoreError, VersionConflict } from "@composable-ts/core/EventStoreError"
+import {
+  type AppendError,
+  CommandIdConflict,
+  EventStoreError,
+  VersionConflict
+} from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
@@ -21,6 +29,7 @@ import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel, migrate } from "./internal/schema.ts"
+import { isTransient } from "./internal/transient.ts"
 
 /** How the store works. */
 export interface Options {
@@ -44,13 +53,27 @@ const limits: GroupCommit.Limits<AppendStatement.Command> = {
 }
 
 /** How long to try to find out what became of a group whose connection was lost. */
-const resend = Schedule.exponential("50 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "10 seconds" }))
+const resend = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("500 millis")]).pipe(
+  Schedule.jittered,
+  Schedule.upTo({ duration: "10 seconds" })
+)
 
 const failed = (operation: string) => (error: SqlError): EventStoreError =>
-  new EventStoreError({ operation, retryable: error.isRetryable, cause: error })
+  new EventStoreError({ operation, retryable: isTransient(error), cause: error })
+
+/** The client's: a larger message from the server, thus also a larger row, ends the connection. */
+const defaultMaxMessageSize = 16 * 1024 * 1024
+
+const isRetryable = (error: EventStoreError): boolean => error.retryable
+
+const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
+  const error = Cause.findErrorOption(cause)
+  return Option.isSome(error) && isTransient(error.value)
+}
 
 const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Operations["readCommand"]) => {
   const text = AppendStatement.text(schema)
+  const maxRowBytes = client.config.maxMessageSize ?? defaultMaxMessageSize
 
   const send = (commands: ReadonlyArray<AppendStatement.Command>) =>
     Effect.map(
@@ -60,18 +83,23 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
 
   /** The outcome of a command whose id the log knows: stored by an earlier command, or by ours before its answer was lost. */
   const known = ({ context, parts }: AppendStatement.Command): Effect.Effect<Appended, AppendFailure> =>
-    Effect.flatMap(readCommand(context.commandId), (events) => {
-      const last = new Map(events.map((event) => [event.streamId, event]))
+    Effect.flatMap(Effect.retry(readCommand(context.commandId), { schedule: resend, while: isRetryable }), (events) => {
+      const lastOf = new Map(events.map((event) => [event.streamId, event]))
       const streamIds = new Set<string>(parts.map(({ streamId }) => streamId))
-      if (streamIds.size !== last.size || [...streamIds].some((streamId) => !last.has(streamId))) {
-        const storedStreamIds = [...last.keys()]
+      if (streamIds.size !== lastOf.size || [...streamIds].some((streamId) => !lastOf.has(streamId))) {
+        const storedStreamIds = [...lastOf.keys()]
         return Effect.fail(
           new CommandIdConflict({ commandId: context.commandId, streamIds: [...streamIds], storedStreamIds })
         )
       }
+      const asked = parts.flatMap(({ events, streamId }) => events.map(() => streamId))
+      const sameShape = asked.length === events.length && events.every(({ streamId }, i) => streamId === asked[i])
       const duplicate = events[0]?.eventId !== parts[0].eventIds[0]
-      return Effect.succeed(parts.map(({ streamId }) => {
-        const { globalPosition, version } = last.get(streamId)!
+      let last = -1
+      return Effect.succeed(parts.map(({ events: { length }, streamId }) => {
+        last += length
+        // A stream named twice has an outcome for each, which only the same command asked again can tell apart.
+        const { globalPosition, version } = sameShape ? events[last]! : lastOf.get(streamId)!
         return { version, globalPosition, duplicate }
       }) as unknown as Appended)
     })
@@ -95,18 +123,18 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
   /**
    * Sending again is safe at any time: the log knows a command by its id. So a lost connection, whatever had reached the
    * server, is resolved by asking again; and when a group fails for another reason, its commands are sent one by one, so
-   * that only the culprit fails.
+   * that only the culprit fails. No culprit is looked for when the database stays away: all would wait for each.
    */
   const flush = (group: ReadonlyArray<Submission>): Effect.Effect<void> =>
     send(group.map(({ input }) => input)).pipe(
-      Effect.retry({ schedule: resend, while: (error) => error.isRetryable }),
+      Effect.retry({ schedule: resend, while: isTransient }),
       Effect.matchCauseEffect({
         onSuccess: (answers) =>
           Effect.sync(() => {
             answers.forEach((answer, i) => group[i]!.complete(outcome(group[i]!.input, answer)))
           }),
         onFailure: (cause) =>
-          group.length > 1
+          group.length > 1 && !isUnavailable(cause)
             ? Effect.forEach(group, (submission) => flush([submission]), { discard: true })
             : Effect.sync(() => {
               for (const { complete } of group) {
@@ -119,7 +147,10 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
   return Effect.map(
     GroupCommit.make<AppendStatement.Command, Appended, AppendFailure>(limits, flush),
     (submit): EventStore.Operations["transact"] => (appends, context) =>
-      Effect.clockWith((clock) => submit(AppendStatement.command(appends, context, clock.currentTimeMillisUnsafe())))
+      Effect.clockWith((clock): Effect.Effect<Appended, AppendError> => {
+        const command = AppendStatement.command(appends, context, clock.currentTimeMillisUnsafe(), maxRowBytes)
+        return Result.isSuccess(command) ? submit(command.success) : Effect.fail(command.failure)
+      })
   )
 }
 

@@ -12,9 +12,10 @@ import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { isReadonlyArrayNonEmpty as isNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import { hasProperty } from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import type { MigrationError } from "effect/sql/Migrator"
+import { MigrationError } from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import * as Checkpoint from "./Checkpoint.ts"
@@ -153,7 +154,6 @@ export type Stopped =
   | CheckpointMissing
   | EventStoreError
   | SqlError
-  | MigrationError
 
 /** What running a projection needs besides its handlers' own requirements. */
 export type Requirements = EventStore | SqlClient.SqlClient
@@ -166,15 +166,26 @@ const outage = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
 /** Deadlocks and the like pass, or they are the handler's own doing. */
 const contention = Schedule.exponential("10 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 10 }))
 
+/** What the database said, where it did. */
+const reasonOf = (error: unknown): unknown =>
+  error instanceof ProjectionFailed || error instanceof EventStoreError || error instanceof MigrationError
+    ? reasonOf(error.cause)
+    : error
+
 const isOutage = (error: unknown): boolean => {
-  if (error instanceof ProjectionFailed) return isOutage(error.cause)
-  if (error instanceof EventStoreError) return isSqlError(error.cause) ? isOutage(error.cause) : error.retryable
-  return isSqlError(error) && error.reason._tag === "ConnectionError"
+  const reason = reasonOf(error)
+  if (isSqlError(reason)) return reason.reason._tag === "ConnectionError" || outageStates.has(sqlState(reason))
+  return error instanceof EventStoreError && error.retryable
 }
 
+/** Being shut down, crashed, starting up, out of connections: the driver does not count these among its outages. */
+const outageStates: ReadonlySet<unknown> = new Set(["57P01", "57P02", "57P03", "53300"])
+
+const sqlState = ({ reason: { cause } }: SqlError): unknown => hasProperty(cause, "code") ? cause.code : undefined
+
 const isContention = (error: unknown): boolean => {
-  if (error instanceof ProjectionFailed || error instanceof EventStoreError) return isContention(error.cause)
-  return isSqlError(error) && error.isRetryable && !isOutage(error)
+  const reason = reasonOf(error)
+  return isSqlError(reason) && reason.isRetryable && !isOutage(reason)
 }
 
 /** Tries again what failed in a way that passes. */
@@ -188,37 +199,35 @@ const patiently = ({ name }: Checkpoint.Owner) => <A, E, R>(effect: Effect.Effec
   )
 
 /**
- * One transaction of the read model. Whatever goes wrong in it, up to its commit, is the failure of what it was to
- * apply: a handler may swallow the error that broke its transaction, and only the commit tells.
+ * Whatever goes wrong in a transaction of the read model, up to its commit, is the failure of what it was to apply: a
+ * handler may swallow the error that broke the transaction, and a lost connection may show as a defect.
  */
-const transaction = <A, E, R>(
+const failsAs = (
   { name: projection, version }: Checkpoint.Owner,
-  { after, upTo }: { readonly after: bigint; readonly upTo: bigint },
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, ProjectionFailed, R | SqlClient.SqlClient> =>
-  Effect.flatMap(
-    SqlClient.SqlClient,
-    (sql) =>
-      Effect.catchCause(sql.withTransaction(effect), (cause) =>
-        Effect.fail(new ProjectionFailed({ projection, version, after, upTo, cause: Cause.squash(cause) })))
+  { after, upTo }: { readonly after: bigint; readonly upTo: bigint }
+) =>
+<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, ProjectionFailed, R> =>
+  Effect.catchCause(
+    effect,
+    (cause) => Effect.fail(new ProjectionFailed({ projection, version, after, upTo, cause: Cause.squash(cause) }))
   )
 
 /** Makes the tables and the first checkpoint in one transaction, in whichever process comes first. */
 const prepare = <E, R>(projection: Projection<E, R>) =>
-  Checkpoint.migrate.pipe(
-    Effect.andThen(transaction(
-      projection,
-      { after: 0n, upTo: 0n },
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    yield* Checkpoint.migrate
+    yield* sql.withTransaction(
       Effect.flatMap(Checkpoint.start(projection), (isNew) => isNew ? projection.setUp : Effect.void)
-    )),
-    patiently(projection)
-  )
+    )
+  }).pipe(failsAs(projection, { after: 0n, upTo: 0n }), patiently(projection))
 
 /** Applies the next events, if there are any. Tells how far the read model is for certain, and how far the log. */
 const step = <E, R>(projection: Projection<E, R>, limit: number) =>
   Effect.gen(function*() {
     const { name, version } = projection
     const events = yield* EventStore
+    const sql = yield* SqlClient.SqlClient
     const checkpoint = yield* Checkpoint.read(projection)
     if (checkpoint === undefined) return yield* new CheckpointMissing({ projection: name, version })
     const page = yield* events.readAll({ after: checkpoint, limit, types: projection.types })
@@ -226,16 +235,12 @@ const step = <E, R>(projection: Projection<E, R>, limit: number) =>
       return yield* new CheckpointAhead({ projection: name, version, checkpoint, head: page.head })
     }
     if (page.position === checkpoint) return page
-    const applied = yield* transaction(
-      projection,
-      { after: checkpoint, upTo: page.position },
-      Effect.gen(function*() {
-        // First of all: a second process waits here, and then finds that the checkpoint has moved.
-        if (!(yield* Checkpoint.advance(projection, checkpoint, page.position))) return false
-        if (isNonEmpty(page.events)) yield* projection.apply(page.events)
-        return true
-      })
-    )
+    const applied = yield* sql.withTransaction(Effect.gen(function*() {
+      // First of all: a second process waits here, and then finds that the checkpoint has moved.
+      if (!(yield* Checkpoint.advance(projection, checkpoint, page.position))) return false
+      if (isNonEmpty(page.events)) yield* projection.apply(page.events)
+      return true
+    })).pipe(failsAs(projection, { after: checkpoint, upTo: page.position }))
     return applied ? page : { ...page, position: checkpoint }
   }).pipe(patiently(projection))
 
@@ -243,7 +248,7 @@ const step = <E, R>(projection: Projection<E, R>, limit: number) =>
 const batch = <E, R>(
   projection: Projection<E, R>,
   limit = batchSize
-): Effect.Effect<LogPage, Exclude<Stopped, MigrationError>, R | Requirements> =>
+): Effect.Effect<LogPage, Stopped, R | Requirements> =>
   Effect.catchTag(step(projection, limit), "ProjectionFailed", (failed) => {
     const size = Number(failed.upTo - failed.after)
     return size === 1 || isContention(failed) ? Effect.fail(failed) : batch(projection, Math.floor(size / 2))

@@ -196,6 +196,14 @@ export const verify = (name: Name = main) =>
     return checkpoint
   })
 
+/** {@link verify}, once there is something to check. */
+export const checked = (name: Name = main) =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const [made] = yield* sql`SELECT to_regclass(${tables(name).applied}) IS NOT NULL AS made`
+    if (made?.["made"] === true) yield* verify(name)
+  })
+
 /** Some events as {@link Projection.Projection.apply} gets them. */
 export const some = (events: ReadonlyArray<RecordedEvent>): NonEmptyReadonlyArray<RecordedEvent> => {
   const [first, ...rest] = events

@@ -7,11 +7,10 @@ import type { Meta } from "@composable-ts/core/Action"
 import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as Fx from "@composable-ts/core/Fx"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import * as Equal from "effect/Equal"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
-import { differences } from "./internal/differences.ts"
+import { differences, equal } from "./internal/differences.ts"
 
 type Tag = { readonly _tag: string }
 
@@ -256,7 +255,7 @@ const refused = <S, E, R>(expected: R, { command, events, refusal }: Run<S, E, R
 
 /** Throws unless the two are equal by structure. */
 const same = (what: string, expected: unknown, actual: unknown): void => {
-  if (Equal.equals(expected, actual)) return
+  if (equal(expected, actual)) return
   throw new RuleBroken(
     `Not ${what} that the rule expects:\n${
       differences(expected, actual).map((line) => `  ${line}`).join("\n")

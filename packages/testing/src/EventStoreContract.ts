@@ -2,13 +2,13 @@
  * What every event store must do, as cases that an implementer runs against a store of their own. The in-memory store
  * and the PostgreSQL store pass all of them.
  */
-import { EventStore, type Service } from "@composable-ts/core/EventStore"
+import { EventStore } from "@composable-ts/core/EventStore"
 import { layer } from "@effect/vitest"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
 import { expectedVersionCases } from "./internal/eventStoreContract/expectedVersion.ts"
+import type { Case } from "./internal/eventStoreContract/fixture.ts"
 import { idempotencyCases } from "./internal/eventStoreContract/idempotency.ts"
 import { invalidAppendCases } from "./internal/eventStoreContract/invalidAppend.ts"
 import { payloadCases } from "./internal/eventStoreContract/payload.ts"
@@ -18,12 +18,7 @@ import { recordedCases } from "./internal/eventStoreContract/recorded.ts"
 import { subscribeCases } from "./internal/eventStoreContract/subscribe.ts"
 import { transactCases } from "./internal/eventStoreContract/transact.ts"
 
-/** One thing that an event store must do. */
-export interface Case {
-  readonly name: string
-  /** Fails or throws when the store does not do it. It needs the store for itself while it runs. */
-  readonly check: (store: Service) => Effect.Effect<void, unknown, Scope.Scope>
-}
+export type { Case }
 
 /** The whole contract. Each case works on streams of its own, so one store serves all, one after the other. */
 export const cases: ReadonlyArray<Case> = [

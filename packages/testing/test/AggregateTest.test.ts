@@ -4,7 +4,7 @@ import * as Event from "@composable-ts/core/Event"
 import * as Fx from "@composable-ts/core/Fx"
 import * as AggregateTest from "@composable-ts/testing/AggregateTest"
 import { assert, describe, it } from "@effect/vitest"
-import { Schema } from "effect"
+import { DateTime, Option, Schema } from "effect"
 
 const Till = Action.define("Till", {
   commands: {
@@ -123,6 +123,54 @@ describe("a rule that holds", () => {
       meta: { time: 1_700_000_000_000, id: "c" },
       thenEvents: [Till.Opened({ at: 1_700_000_000_000 }), Till.Counted({ cents: 0 }), Till.Closed({ by: "c" })]
     }))
+})
+
+describe("values are the same", () => {
+  const Box = Action.define("Box", { commands: {}, events: { Put: Event.v1({ value: Schema.Json }) } })
+  const box = Aggregate.define(Box, { initial: undefined as unknown, decide: () => Fx.none, evolve: (state) => state })
+  const same = (givenState: unknown, thenState: unknown): boolean => {
+    try {
+      AggregateTest.check(box, { givenState, thenState })
+      return true
+    } catch (error) {
+      if (error instanceof AggregateTest.RuleBroken) return false
+      throw error
+    }
+  }
+
+  it("when their structure is, whatever they are made of", () => {
+    assert.isTrue(same({ a: [1, { b: null }], c: Number.NaN }, { c: Number.NaN, a: [1, { b: null }] }))
+    assert.isTrue(same(new Map([["a", { n: 1 }]]), new Map([["a", { n: 1 }]])))
+    assert.isTrue(
+      same({ at: DateTime.makeUnsafe(5), some: Option.some([1]) }, {
+        at: DateTime.makeUnsafe(5),
+        some: Option.some([1])
+      })
+    )
+    assert.isTrue(same(Object.assign(Object.create(null), { a: 1 }), { a: 1 }))
+  })
+
+  it("and not otherwise", () => {
+    assert.isFalse(same({ a: 1 }, { a: 1, b: undefined }))
+    assert.isFalse(same({ a: 1, b: undefined }, { a: 1, c: undefined }))
+    assert.isFalse(same([1, 2], [2, 1]))
+    assert.isFalse(same([1], [1, undefined]))
+    assert.isFalse(same([], {}))
+    assert.isFalse(same({ a: undefined }, { a: null }))
+    assert.isFalse(same({ n: 1 }, { n: 1n }))
+    assert.isFalse(same({ at: DateTime.makeUnsafe(5) }, { at: DateTime.makeUnsafe(6) }))
+    assert.isFalse(same(Option.some({ a: 1 }), Option.some({ a: 2 })))
+    assert.isFalse(same(new Set(["a"]), new Set(["b"])))
+    assert.isFalse(same({ [Symbol.for("a")]: 1 }, { [Symbol.for("a")]: 2 }))
+  })
+
+  it("as they are now, though they were compared before", () => {
+    const state = { n: 1 }
+    const expected = { n: 1 }
+    assert.isTrue(same(state, expected))
+    state.n = 2
+    assert.isFalse(same(state, expected))
+  })
 })
 
 describe("a broken rule names the mistake", () => {

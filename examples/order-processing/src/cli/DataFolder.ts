@@ -3,7 +3,7 @@
  */
 import { Effect } from "effect"
 import { Flag, GlobalFlag } from "effect/cli"
-import { type DatabaseUnavailable, type Services, withOrders } from "../Database.ts"
+import { type DatabaseUnavailable, type Remaining, withOrders } from "../Database.ts"
 import { fromUser } from "../WorkingDirectory.ts"
 
 /** `--data DIR`. */
@@ -18,5 +18,5 @@ export const DataFolder = GlobalFlag.Setting("data")({
 /** Runs a command's program on the orders that the flag names. */
 export const onOrders = <A, E, R>(
   program: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | DatabaseUnavailable, Exclude<R, Services> | GlobalFlag.Setting.Identifier<"data">> =>
+): Effect.Effect<A, E | DatabaseUnavailable, Remaining<R> | GlobalFlag.Setting.Identifier<"data">> =>
   Effect.flatMap(DataFolder, (folder) => withOrders(fromUser(folder), program))

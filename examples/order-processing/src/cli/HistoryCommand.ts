@@ -3,17 +3,18 @@
  */
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { Console, Effect, Stream } from "effect"
-import { Argument, Command } from "effect/cli"
+import { Command } from "effect/cli"
 import { Orders } from "../Orders.ts"
 import { onOrders } from "./DataFolder.ts"
 import { NothingToShow } from "./Failure.ts"
+import { orderArgument } from "./OrderArgument.ts"
 import { isoTime, jsonFlag, printJson } from "./Output.ts"
 import * as Table from "./Table.ts"
 
 export const HistoryCommand = Command.make(
   "history",
   {
-    orderId: Argument.String("order").pipe(Argument.withDescription("The order's number")),
+    orderId: orderArgument,
     json: jsonFlag
   },
   Effect.fn(function*({ json, orderId }) {
@@ -30,7 +31,8 @@ const toJson = ({ globalPosition, recordedAt, ...event }: RecordedEvent) => ({
   recordedAt: isoTime(recordedAt)
 })
 
-const toText = (events: ReadonlyArray<RecordedEvent>): string =>
+/** For people to read. */
+export const toText = (events: ReadonlyArray<RecordedEvent>): string =>
   Table.render([
     { title: "VERSION", cell: (event) => String(event.version), align: "right" },
     { title: "POSITION", cell: (event) => String(event.globalPosition), align: "right" },

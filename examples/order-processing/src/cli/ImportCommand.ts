@@ -2,7 +2,7 @@
  * `orders import FILE`: places and ships the orders of a file, one JSON document a line.
  */
 import * as Projection from "@composable-ts/projections/Projection"
-import { Clock, Console, Effect, FileSystem, Stdio, Stream } from "effect"
+import { Clock, Console, Effect, FileSystem, type PlatformError, Stdio, Stream } from "effect"
 import { Argument, Command } from "effect/cli"
 import { importOrders, type LineResult } from "../import/Import.ts"
 import * as ImportSummary from "../import/ImportSummary.ts"
@@ -65,7 +65,7 @@ export const ImportCommand = Command.make(
   })
 ).pipe(Command.withDescription(description), Command.withShortDescription("Import orders from newline-delimited JSON"))
 
-/** Summary of an import for people to read. */
+/** The outcome for people to read. */
 export const toText = (summary: ImportSummary.ImportSummary, milliseconds: number): string => {
   const { alreadyThere, lines, placed, refused, shipped } = summary
   return `${lines} lines in ${(milliseconds / 1000).toFixed(1)} s: ` +
@@ -75,19 +75,28 @@ export const toText = (summary: ImportSummary.ImportSummary, milliseconds: numbe
 /** The input's bytes, and how many there are, where that is known. Fails at once when there is no such file. */
 const open = (file: string) =>
   Effect.gen(function*() {
-    const unusable = ({ message }: { readonly message: string }) =>
-      new InputUnusable({ message: `${file === "-" ? "Standard input" : file} cannot be read: ${message}` })
     if (file === "-") {
       const { stdin } = yield* Stdio.Stdio
-      return { bytes: Stream.mapError(stdin, unusable), size: undefined }
+      return { bytes: Stream.mapError(stdin, unusable("Standard input")), size: undefined }
     }
     const fs = yield* FileSystem.FileSystem
     const path = fromUser(file)
-    const info = yield* Effect.mapError(fs.stat(path), unusable)
-    if (info.type === "Directory") return yield* unusable({ message: "it is a folder" })
-    yield* Effect.mapError(fs.access(path, { readable: true }), unusable)
+    const info = yield* Effect.mapError(fs.stat(path), unusable(path))
+    if (info.type === "Directory") {
+      return yield* new InputUnusable({ message: `${path} cannot be imported: it is a folder.` })
+    }
+    yield* Effect.mapError(fs.access(path, { readable: true }), unusable(path))
     return {
-      bytes: Stream.mapError(fs.stream(path), unusable),
+      bytes: Stream.mapError(fs.stream(path), unusable(path)),
       size: info.type === "File" ? Number(info.size) : undefined
     }
   })
+
+const unusable = (input: string) => ({ message, reason }: PlatformError.PlatformError): InputUnusable => {
+  const issue = reason._tag === "NotFound"
+    ? "there is no such file"
+    : reason._tag === "PermissionDenied"
+    ? "permission denied"
+    : message
+  return new InputUnusable({ message: `${input} cannot be imported: ${issue}.` })
+}

@@ -3,7 +3,7 @@
  */
 import type { Current, Moment } from "@composable-ts/core/History"
 import { Console, Effect, Option, Record, Schema } from "effect"
-import { Argument, CliError, Command, Flag } from "effect/cli"
+import { CliError, Command, Flag } from "effect/cli"
 import { format } from "../domain/Decimal.ts"
 import { OrderState, totals } from "../domain/Order.ts"
 import { afterDiscount } from "../domain/OrderLine.ts"
@@ -11,6 +11,7 @@ import { Orders } from "../Orders.ts"
 import { onOrders } from "./DataFolder.ts"
 import { NothingToShow } from "./Failure.ts"
 import * as Instant from "./Instant.ts"
+import { orderArgument } from "./OrderArgument.ts"
 import { cents, isoTime, jsonFlag, printJson } from "./Output.ts"
 import * as Table from "./Table.ts"
 
@@ -31,7 +32,7 @@ const atTime = Flag.String("at").pipe(
 export const ShowCommand = Command.make(
   "show",
   {
-    orderId: Argument.String("order").pipe(Argument.withDescription("The order's number")),
+    orderId: orderArgument,
     atVersion,
     atTime,
     json: jsonFlag
@@ -83,7 +84,8 @@ const toJson = (orderId: string, { state, version }: Current<OrderState>) => ({
   ...(state.status === "New" ? {} : Record.map(totals(state.order), (amount) => format(amount)))
 })
 
-const toText = (orderId: string, { state, version }: Current<OrderState>): string => {
+/** For people to read. */
+export const toText = (orderId: string, { state, version }: Current<OrderState>): string => {
   if (state.status === "New") return `Order ${orderId} is new.`
   const { customer, freight, lines, orderedOn, requiredOn, shipTo, shipper } = state.order
   const { afterDiscounts, beforeDiscounts } = totals(state.order)

@@ -20,9 +20,11 @@ export const format = (number: Decimal, leastDecimals = 2): string => {
   return decimals === 0 ? `${sign}${digits}` : `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
 }
 
+const message = "Expected a decimal number in quotes, such as \"14.00\""
+
 /** A decimal number on the wire. */
-export const Decimal = Schema.String
-  .check(Schema.isPattern(plainNotation, { message: "Expected a decimal number in quotes, such as \"14.00\"" }))
+export const Decimal = Schema.String.annotate({ message })
+  .check(Schema.isPattern(plainNotation, { message }))
   .pipe(Schema.decodeTo(
     Schema.BigDecimal,
     SchemaTransformation.transform({

@@ -12,24 +12,28 @@ export class InstanceCache<K, V> {
 
   /** A Map keeps the order of insertion: what is used moves to the end, so the first is the least recently used. */
   get(key: K): V {
-    const { idle, make, now } = this.#limits
-    const used = now()
+    const used = this.#limits.now()
     const known = this.#entries.get(key)
-    const entry = known ?? { value: make(key), used }
-    this.#entries.delete(key)
+    const entry = known ?? { value: this.#limits.make(key), used }
     entry.used = used
-    this.#evict(used - idle)
+    this.#entries.delete(key)
+    this.#evict(used - this.#limits.idle)
     this.#entries.set(key, entry)
     return entry.value
   }
 
+  /** What is in use stays, also beyond the capacity: a second instance of it would only run into conflicts with it. */
   #evict(unusedSince: number): void {
-    for (const [key, { used }] of this.#entries) {
-      if (this.#entries.size < this.#limits.capacity && used >= unusedSince) return
-      this.#entries.delete(key)
+    let looked = 0
+    for (const [key, { used, value }] of this.#entries) {
+      if ((this.#entries.size < this.#limits.capacity && used >= unusedSince) || looked++ === lookAtMost) return
+      if (!this.#limits.inUse(value)) this.#entries.delete(key)
     }
   }
 }
+
+/** So that a look-up does not grow with how many are in use. */
+const lookAtMost = 8
 
 export interface Limits<K, V> {
   /** How many instances at the most. */
@@ -37,5 +41,6 @@ export interface Limits<K, V> {
   /** How long one may go unused, in milliseconds. */
   readonly idle: number
   readonly now: () => number
+  readonly inUse: (value: V) => boolean
   readonly make: (key: K) => V
 }

@@ -49,11 +49,15 @@ class Entry<In, Out, E> implements Submission<In, Out, E> {
   }
 }
 
+const forgotten = Effect.die(new Error("A flush completed without telling a submission's outcome"))
+
 /**
- * Begins to commit groups with `flush`, which must complete every submission that it is given and does not fail.
+ * Begins to commit groups with `flush`, which must complete every submission that it is given and does not fail. One
+ * that it leaves without an outcome, also by dying, dies.
  *
  * Interrupting a caller whose submission still waits takes it back. One that is being flushed cannot be taken back: the
- * interruption then takes effect when its outcome is certain.
+ * interruption then takes effect when its outcome is certain. When the scope closes, what is being flushed is waited
+ * for, and callers that wait, or come later, are interrupted.
  */
 export const make = <In, Out, E>(
   limits: Limits<In>,
@@ -62,6 +66,7 @@ export const make = <In, Out, E>(
   Effect.gen(function*() {
     type Waiting = Entry<In, Out, E>
     let waiting: Array<Waiting> = []
+    let closed = false
     const idle: Array<() => void> = []
     const room = Semaphore.makeUnsafe(limits.capacity)
 
@@ -93,20 +98,32 @@ export const make = <In, Out, E>(
       idle.push(() => resume(Effect.void))
     })
 
+    const commit = (group: ReadonlyArray<Waiting>): Effect.Effect<void> =>
+      Effect.matchCause(Effect.suspend(() => flush(group)), {
+        onSuccess: () => group.forEach((entry) => entry.complete(forgotten)),
+        onFailure: (cause) => group.forEach((entry) => entry.complete(Effect.failCause(cause)))
+      })
+
     const lane = Effect.gen(function*() {
       while (true) {
         yield* awaitWork
         // The callers that the last group released are resumed in this very turn: let them submit before the next one.
         yield* Effect.yieldNow
         const group = takeGroup()
-        if (group.length > 0) yield* Effect.uninterruptible(flush(group))
+        if (group.length > 0) yield* Effect.uninterruptible(commit(group))
       }
     })
-    yield* Effect.addFinalizer(() => Effect.sync(() => waiting.forEach((entry) => entry.complete(Effect.interrupt))))
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closed = true
+        waiting.forEach((entry) => entry.complete(Effect.interrupt))
+      })
+    )
     for (let i = 0; i < limits.lanes; i++) yield* Effect.forkScoped(lane)
 
     const submit = (input: In): Effect.Effect<Out, E> =>
       Effect.callback<Out, E>((resume) => {
+        if (closed) return resume(Effect.interrupt)
         const entry: Waiting = new Entry(input, resume)
         waiting.push(entry)
         idle.pop()?.()

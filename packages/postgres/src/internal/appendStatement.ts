@@ -2,10 +2,12 @@
  * A group of commands as the parameters of the database's `append` function, and its answer read back.
  */
 import type * as EventStore from "@composable-ts/core/EventStore"
+import { EventStoreError, InvalidAppend } from "@composable-ts/core/EventStoreError"
 import type { ExpectedVersion } from "@composable-ts/core/ExpectedVersion"
 import * as UuidV7 from "@composable-ts/core/UuidV7"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Result from "effect/Result"
 
 /** A command's events, ready to be sent, as often as it takes: their ids stay the same. */
 export interface Command {
@@ -23,28 +25,76 @@ interface Part extends EventStore.StreamAppend {
   readonly eventIds: ReadonlyArray<string>
 }
 
-/** Serialises a command's events. */
+/** What the whole of an append may weigh, in characters; PostgreSQL's own limit for a parameter is 1 GB. */
+const maxWeight = 128 * 1024 * 1024
+
+/** What a row takes besides body and metadata: ids, names and the protocol's framing. */
+const rowOverhead = 16 * 1024
+
+/** The text's size in UTF-8; it is well-formed, as JSON.stringify makes it. */
+const bytes = (text: string): number => {
+  let size = text.length
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit > 0x7f) size += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1
+  }
+  return size
+}
+
+/** Whether the text takes more bytes than this; only one of doubtful size is measured. */
+const exceeds = (text: string, limit: number): boolean => text.length * 3 > limit && bytes(text) > limit
+
+/**
+ * Serialises a command's events. An event that would take more than `maxRowBytes` is refused: it could be stored, but
+ * never be read, neither by its stream nor by whoever follows the log.
+ */
 export const command = (
   appends: NonEmptyReadonlyArray<EventStore.StreamAppend>,
   context: EventStore.AppendContext,
-  time: number
-): Command => {
+  time: number,
+  maxRowBytes: number
+): Result.Result<Command, InvalidAppend | EventStoreError> => {
   let size = 0
   let weight = 0
-  const parts = appends.map((append): Part => {
-    const bodies = append.events.map((event) => JSON.stringify(event.data))
-    size += bodies.length
-    for (const body of bodies) weight += body.length
-    return { ...append, bodies, eventIds: bodies.map(() => UuidV7.make(time)) }
-  })
-  const metadata = Object.keys(context.metadata).length === 0 ? null : JSON.stringify(context.metadata)
-  return { context, metadata, parts: parts as unknown as NonEmptyReadonlyArray<Part>, size, weight }
+  const parts: Array<Part> = []
+  try {
+    const metadata = Object.keys(context.metadata).length === 0 ? null : JSON.stringify(context.metadata)
+    const maxBody = maxRowBytes - rowOverhead - (metadata === null ? 0 : bytes(metadata))
+    for (const append of appends) {
+      const bodies: Array<string> = []
+      for (const { data, type } of append.events) {
+        const body = JSON.stringify(data)
+        if (exceeds(body, maxBody)) {
+          const issue =
+            `a ${type} and its metadata take more than ${maxRowBytes - rowOverhead} bytes: keep large content ` +
+            "elsewhere and its address in the event"
+          return Result.fail(new InvalidAppend({ issue }))
+        }
+        bodies.push(body)
+        weight += body.length + (metadata?.length ?? 0)
+        if (weight > maxWeight) {
+          return Result.fail(
+            new InvalidAppend({ issue: `it takes more than ${maxWeight} characters: append in steps` })
+          )
+        }
+      }
+      size += bodies.length
+      parts.push({ ...append, bodies, eventIds: bodies.map(() => UuidV7.make(time)) })
+    }
+    return Result.succeed({ context, metadata, parts: parts as unknown as Command["parts"], size, weight })
+  } catch (cause) {
+    // JSON.stringify gives up on a body that is nested too deeply.
+    return Result.fail(new EventStoreError({ operation: "append", retryable: false, cause }))
+  }
 }
+
+/** No stream gets there: an expectation beyond it is as vain as this one. */
+const maxVersion = 2 ** 31 - 1
 
 const expectedCode = (expected: ExpectedVersion): number => {
   switch (expected._tag) {
     case "Exact":
-      return expected.version
+      return Math.min(expected.version, maxVersion)
     case "NoStream":
       return -1
     case "StreamExists":

@@ -1,5 +1,5 @@
 /**
- * Where two values differ, a line for each place: `[0].total: expected 5, got 6`.
+ * Whether two values differ, and where, a line for each place: `[0].total: expected 5, got 6`.
  */
 import * as Equal from "effect/Equal"
 import * as Formatter from "effect/Formatter"
@@ -7,12 +7,24 @@ import * as Formatter from "effect/Formatter"
 /** Enough to see the mistake; a value that differs in more places is better read as a whole. */
 const mostLines = 12
 
-type Members = Readonly<Record<string, unknown>>
+type Members = Readonly<Record<PropertyKey, unknown>>
 
 const isRecord = (value: unknown): value is Members => {
   if (typeof value !== "object" || value === null || Equal.isEqual(value)) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null || Array.isArray(value)
+}
+
+/**
+ * Equality by structure. Effect's own remembers the hash of every value and the result for every pair, which is slow for
+ * values that are seen once, and wrong for one that was changed since: so it decides only on what is no plain record.
+ */
+export const equal = (one: unknown, other: unknown): boolean => {
+  if (one === other) return true
+  if (!isRecord(one) || !isRecord(other) || Array.isArray(one) !== Array.isArray(other)) return Equal.equals(one, other)
+  const keys = Reflect.ownKeys(one)
+  return keys.length === Reflect.ownKeys(other).length &&
+    keys.every((key) => Object.hasOwn(other, key) && equal(one[key], other[key]))
 }
 
 /** Two values of one kind are compared member by member; of two different events nothing but the names is worth saying. */
@@ -37,7 +49,7 @@ export const differences = (expected: unknown, actual: unknown): ReadonlyArray<s
     for (const key of new Set([...Object.keys(expected), ...Object.keys(actual)])) {
       const here = path + step(expected, key)
       const both = Object.hasOwn(expected, key) && Object.hasOwn(actual, key)
-      if (both && Equal.equals(expected[key], actual[key])) continue
+      if (both && equal(expected[key], actual[key])) continue
       const parts = both ? alike(expected[key], actual[key]) : undefined
       if (parts === undefined) {
         lines.push(`${here.replace(/^\./, "")}: expected ${member(expected, key)}, got ${member(actual, key)}`)

@@ -18,7 +18,7 @@ import assert from "node:assert/strict"
 /** One thing that an event store must do. */
 export interface Case {
   readonly name: string
-  /** Fails or throws when the store does not do it. */
+  /** Fails or throws when the store does not do it. It needs the store for itself while it runs. */
   readonly check: (store: Service) => Effect.Effect<void, unknown, Scope.Scope>
 }
 

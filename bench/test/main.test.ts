@@ -1,0 +1,75 @@
+/**
+ * The command itself, in a process of its own, as `pnpm bench` runs it. That a row is there means that its results were
+ * checked and right; what its figures are is of no interest here.
+ */
+import { serverVariable } from "@composable-ts/testing/TestDatabase"
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { onTestFinished } from "vitest"
+import type { Report } from "../src/Report.ts"
+
+const execute = promisify(execFile)
+
+const folder = (): string => {
+  const path = mkdtempSync(join(tmpdir(), "composable-ts-bench-"))
+  onTestFinished(() => rmSync(path, { recursive: true }))
+  return path
+}
+
+const bench = (...args: ReadonlyArray<string>) =>
+  execute(process.execPath, [join(import.meta.dirname, "../src/main.ts"), ...args], {
+    env: { ...process.env, DATABASE_URL: process.env[serverVariable] ?? "" }
+  })
+
+const measure = async (...ids: ReadonlyArray<string>): Promise<Report> => {
+  const results = folder()
+  const { stdout } = await bench("--smoke", "--only", ids.join(","), "--results", results)
+  const report = JSON.parse(readFileSync(join(results, "latest.json"), "utf8")) as Report
+  const markdown = readFileSync(join(results, "latest.md"), "utf8")
+  assert.deepStrictEqual(report.rows.map(({ id }) => id), ids)
+  assert.deepStrictEqual(report.refused, [])
+  for (const { floor, id, ours, ratios, spread } of report.rows) {
+    assert.isTrue(Number.isFinite(ours) && ours > 0, `${id}: ${ours}`)
+    assert.isTrue(Number.isFinite(floor) && floor! > 0, `${id}: ${floor}`)
+    assert.isAtMost(spread.ours.min, ours)
+    assert.isAtLeast(spread.ours.max, ours)
+    assert.isAbove(ratios.floor!.median, 0)
+    assert.include(stdout, id)
+    assert.include(markdown, `| ${id} |`)
+  }
+  return report
+}
+
+describe("pnpm bench", () => {
+  it("measures rows in memory, without any server", { timeout: 30_000 }, async () => {
+    const { machine, profile, versions } = await measure("reducer.step", "store.memory", "replay.memory")
+    assert.strictEqual(profile, "smoke")
+    assert.isNull(machine.postgres)
+    assert.isAbove(machine.cpus, 0)
+    assert.strictEqual(versions["node"], process.versions.node)
+    assert.notProperty(versions, "postgres")
+  })
+
+  it("measures rows on the server, and names its durability", { timeout: 60_000 }, async () => {
+    const { machine, versions } = await measure("append10.c32", "projection.batch")
+    assert.match(versions["postgres"] ?? "", /^\d+/)
+    assert.strictEqual(machine.postgres?.["fsync"], "on")
+  })
+
+  it("writes a CPU profile and names functions with their places", { timeout: 30_000 }, async () => {
+    const results = folder()
+    const { stdout } = await bench("--smoke", "--profile", "store.memory", "--results", results)
+    assert.isTrue(existsSync(join(results, "store.memory.cpuprofile")))
+    assert.match(stdout, /^ +\d+\.\d % +\d+ ms {2}\S+ {2}\S+:\d+$/m)
+  })
+
+  it("ends with code 2 and the usage on a mistake", { timeout: 30_000 }, async () => {
+    const error: unknown = await bench("--only", "nothing").catch((reason: unknown) => reason)
+    assert.propertyVal(error, "code", 2)
+    assert.match((error as { readonly stderr: string }).stderr, /no row "nothing"[\s\S]*Usage: pnpm bench/)
+  })
+})

@@ -1,0 +1,89 @@
+/**
+ * A log on a fresh database, for one test, and any number of stores on it, each like a process of its own.
+ */
+import type * as EventStore from "@composable-ts/core/EventStore"
+import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
+import * as TestDatabase from "@composable-ts/testing/TestDatabase"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { layer } from "@effect/vitest"
+import { Context, Effect, Layer, type Redacted, type Scope } from "effect"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import type { Migrator, SqlError } from "effect/sql"
+import { randomUUID } from "node:crypto"
+import * as History from "./History.ts"
+import * as Invariants from "./Invariants.ts"
+
+/** A client of its own, with its own connections. */
+export const connect = (
+  config: PgClient.PgPoolConfig
+): Effect.Effect<PgClient.PgClient, SqlError.SqlError, Scope.Scope> =>
+  Effect.provide(PgClient.make({ maxConnections: 4, ...config }), Reactivity.layer)
+
+/** A store with its own connections. */
+export const openStore = (
+  config: PgClient.PgPoolConfig,
+  options?: PostgresEventStore.Options
+): Effect.Effect<EventStore.Service, SqlError.SqlError | Migrator.MigrationError, Scope.Scope> =>
+  Effect.flatMap(
+    connect(config),
+    (client) => Effect.provideService(PostgresEventStore.make(options), PgClient.PgClient, client)
+  )
+
+/** What a test gets. */
+export interface TestLog {
+  readonly url: Redacted.Redacted
+  /** The log's schema, its own in a database that the suite's tests share. */
+  readonly schema: string
+  /** A client for looking at the tables, which it finds without the schema's name, and for disturbing. */
+  readonly sql: PgClient.PgClient
+  readonly history: History.History
+  /** The log's store; its appends are recorded in the history. */
+  readonly store: EventStore.Service
+  /** Another store on the same log, as of another process; its appends are recorded too. */
+  readonly another: Effect.Effect<
+    EventStore.Service,
+    SqlError.SqlError | Migrator.MigrationError,
+    Scope.Scope
+  >
+}
+
+const recording = (history: History.History, store: EventStore.Service): EventStore.Service => ({
+  ...store,
+  append: History.append(history, store),
+  transact: History.transact(history, store)
+})
+
+/** A log of its own in this database. */
+export const make = (url: Redacted.Redacted) =>
+  Effect.gen(function*() {
+    const schema = `log_${randomUUID().replaceAll("-", "")}`
+    const history: History.History = []
+    const another = Effect.map(openStore({ url }, { schema }), (store) => recording(history, store))
+    const store = yield* another
+    const sql = yield* connect({ url, startupParameters: { search_path: schema } })
+    return { url, schema, sql, history, store, another } satisfies TestLog
+  })
+
+class Database extends Context.Service<Database, Redacted.Redacted>()("postgres/test/Database") {}
+
+/** Declares a test on a fresh log, which must be sound at its end. */
+export type Test = (
+  name: string,
+  body: (log: TestLog) => Effect.Effect<void, unknown, Scope.Scope>,
+  timeout?: number
+) => void
+
+/** Tests that share a database. */
+export const suite = (name: string, declare: (test: Test) => void): void =>
+  layer(Layer.effect(Database, TestDatabase.make), { excludeTestServices: true, timeout: "60 seconds" })(
+    name,
+    (it) =>
+      declare((name, body, timeout = 30_000) =>
+        it.effect(name, () =>
+          Effect.gen(function*() {
+            const log = yield* make(yield* Database)
+            yield* body(log)
+            yield* Invariants.assertSound(log.sql, log.schema, log.history)
+          }), timeout)
+      )
+  )
