@@ -1,0 +1,43 @@
+/**
+ * How an event bus refuses or fails.
+ */
+import * as Schema from "effect/Schema"
+
+/** Text that cannot name a topic. Nothing was published or subscribed to. */
+export class InvalidTopic extends Schema.TaggedError<InvalidTopic>()("InvalidTopic", {
+  topic: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `Not a topic, ${JSON.stringify(this.topic)}: ${this.issue}`
+  }
+}
+
+/** A subscription that no bus accepts, or that does not agree with the other members of its group. */
+export class InvalidSubscription extends Schema.TaggedError<InvalidSubscription>()("InvalidSubscription", {
+  topics: Schema.Array(Schema.String),
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `Not a subscription to ${this.topics.length === 0 ? "anything" : this.topics.join(", ")}: ${this.issue}`
+  }
+}
+
+/** The bus could not be reached, or failed. A message may have reached some of its subscribers. */
+export class EventBusError extends Schema.TaggedError<EventBusError>()("EventBusError", {
+  operation: Schema.Literals(["publish", "subscribe"]),
+  /** Whether the same call may succeed later, with nothing changed. */
+  retryable: Schema.Boolean,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `The event bus failed to ${this.operation}${this.retryable ? " (worth another try)" : ""}: ${cause}`
+  }
+}
+
+/** All that can go wrong when a message is published. */
+export type PublishError = InvalidTopic | EventBusError
+
+/** All that can go wrong when a subscription begins. */
+export type SubscribeError = InvalidTopic | InvalidSubscription | EventBusError
