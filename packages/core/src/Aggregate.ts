@@ -6,7 +6,10 @@ import type * as Result from "effect/Result"
 import type * as Action from "./Action.ts"
 import * as Fx from "./Fx.ts"
 import { decisionOf } from "./internal/decision.ts"
-import type { Outcome, Outcomes, Reducer } from "./Reducer.ts"
+import type { AnyOutcomes, AskedOf, Outcomes, Reducer } from "./Reducer.ts"
+import type { Policy } from "./Snapshot.ts"
+import type { SnapshotStore } from "./SnapshotStore.ts"
+import type { AnySource } from "./Source.ts"
 import * as StreamId from "./StreamId.ts"
 import type { AnyTask } from "./Task.ts"
 
@@ -19,15 +22,18 @@ export interface Aggregate<S, C extends Tag, E extends Tag, R, out N = never> {
   /** The first part of its streams' ids. */
   readonly category: string
   readonly initial: S
-  readonly decide: (state: S, command: C, meta: Action.Meta) => Fx.Fx<E, R, C, AnyTask>
+  readonly decide: (state: S, command: C, meta: Action.Meta) => Fx.Fx<E, R, C, AnyTask, AnySource>
   readonly evolve: (state: S, event: E) => S
-  readonly react: (state: S, event: E, meta: Action.Meta) => Fx.Fx<never, never, C, AnyTask>
-  /** The command that reports each task's outcome, by the task's name. */
-  readonly outcomes: Readonly<Record<string, Outcome<AnyTask, unknown>>>
+  readonly react: (state: S, event: E, meta: Action.Meta) => Fx.Fx<never, never, C, AnyTask, AnySource>
+  /** The commands that report what tasks and sources come to, by their names. */
+  readonly outcomes: AnyOutcomes
+  /** When the state of its instances is kept, so that loading need not replay the whole stream. */
+  readonly snapshot: Policy<S> | undefined
   /** Decide, evolve and react as one reducer: commands leave the state alone, events change it and have reactions. */
-  readonly reduce: Reducer<S, C | E, Fx.Fx<E, R, C, AnyTask>>
-  /** Only a type. */
+  readonly reduce: Reducer<S, C | E, Fx.Fx<E, R, C, AnyTask, AnySource>>
+  /** Only types. */
   readonly "~needs"?: N
+  readonly "~commands"?: C
 }
 
 type Tag = { readonly _tag: string }
@@ -36,7 +42,7 @@ type Tag = { readonly _tag: string }
 export type StateOf<A> = A extends Aggregate<infer S, infer _C, infer _E, infer _R, infer _N> ? S : never
 
 /** The rules of an aggregate, as {@link define} takes them. */
-export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S, G extends Fx.AnyFx, O> {
+export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S, G extends Fx.AnyFx, O, P> {
   /** The first part of its streams' ids. Default: the vocabulary's name with a small first letter. */
   readonly category?: string
   /** The state before any event. */
@@ -52,6 +58,8 @@ export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S, G extends Fx.An
   readonly react?: (state: NoInfer<S>, event: E, meta: Action.Meta) => G
   /** The command that reports each task's outcome. Stands behind `decide` and `react`, whose tasks it answers. */
   readonly outcomes?: O
+  /** When the state of the instances is kept, so that loading need not replay the whole stream. Default: never. */
+  readonly snapshot?: P
 }
 
 /** Nobody can provide this: it stands among an aggregate's needs when a task has no outcomes, to name that task. */
@@ -59,6 +67,7 @@ export interface OutcomesMissing<out Task extends string> {
   readonly _tag: "@composable-ts/core/Aggregate/OutcomesMissing"
   readonly task: Task
 }
+type SnapshotNeed<P> = P extends undefined ? never : SnapshotStore
 type Missing<Task extends string> = [Task] extends [never] ? never : OutcomesMissing<Task>
 
 /**
@@ -89,15 +98,22 @@ export const define = <
   C extends Tag,
   E extends Tag,
   S,
-  F extends Fx.Fx<E, Tag, C, AnyTask>,
+  F extends Fx.Fx<E, Tag, C, AnyTask, AnySource>,
   const N extends S,
-  G extends Fx.Fx<never, never, C, AnyTask> = Fx.None,
-  const O extends Outcomes<Fx.TaskOf<F | G>, C> | {} = {}
+  G extends Fx.Fx<never, never, C, AnyTask, AnySource> = Fx.None,
+  const O extends Outcomes<AskedOf<F | G>, C> | {} = {},
+  P extends Policy<S> | undefined = undefined
 >(
   actions: Action.Vocabulary<C, E>,
-  rules: Rules<S, C, E, F, N, G, O>
-): Aggregate<S, C, E, Fx.ReasonOf<F>, Fx.NeedsOf<F | G> | Missing<Exclude<Fx.TaskOf<F | G>["name"], keyof O>>> => {
-  const { category, evolve, initial, outcomes, react = () => Fx.none } = rules
+  rules: Rules<S, C, E, F, N, G, O, P>
+): Aggregate<
+  S,
+  C,
+  E,
+  Fx.ReasonOf<F>,
+  Fx.NeedsOf<F | G> | Missing<Exclude<AskedOf<F | G>["name"], keyof O>> | SnapshotNeed<P>
+> => {
+  const { category, evolve, initial, outcomes, react = () => Fx.none, snapshot } = rules
   // F is what decide returns, so its reasons are R by definition; the compiler cannot carry that through a conditional.
   const decide = rules.decide as Aggregate<S, C, E, Fx.ReasonOf<F>>["decide"]
   return {
@@ -108,6 +124,7 @@ export const define = <
     evolve,
     react,
     outcomes: outcomes ?? {},
+    snapshot,
     reduce: (state, action, meta) => {
       if (!actions.isEvent(action)) return [state, decide(state, action, meta)]
       const next = evolve(state, action)

@@ -1,18 +1,18 @@
 /**
- * A store runs reducers and interprets the effects that they describe. {@link aggregate} is the store of an aggregate's
- * instances: each command is one step of decide, append, evolve, and the state that readers see is only state whose
- * events are stored.
+ * The store of an aggregate's instances: each command is one step of decide, append, evolve and react, and the state
+ * that readers see is only state whose events are stored.
  */
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { Meta } from "./Action.ts"
 import * as Aggregate from "./Aggregate.ts"
@@ -22,12 +22,15 @@ import { type AppendError, CommandIdConflict, type EventStoreError, VersionConfl
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 import * as Fx from "./Fx.ts"
 import * as History from "./History.ts"
-import { InstanceCache } from "./internal/InstanceCache.ts"
-import { Interpreter } from "./internal/Interpreter.ts"
+import { type Instance, Instances } from "./internal/Instances.ts"
+import { dispatcherKey, Interpreter } from "./internal/Interpreter.ts"
+import * as Snapshotting from "./internal/Snapshotting.ts"
 import { Subscribers } from "./internal/Subscribers.ts"
 import type { EncodedEvent } from "./RecordedEvent.ts"
+import type { InvalidSnapshot } from "./Snapshot.ts"
+import { SnapshotStore, type SnapshotStoreError } from "./SnapshotStore.ts"
 import { CommandFailed, type Problem, ReducerDefect } from "./StoreError.ts"
-import { id as idOf, type InvalidStreamId, type StreamId } from "./StreamId.ts"
+import { id as instanceId, type InvalidStreamId, type StreamId } from "./StreamId.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
 type Tag = { readonly _tag: string }
@@ -47,7 +50,8 @@ export type DispatchError = History.ReadError | AppendError | EventEncodeFailed 
 export interface AggregateStore<S, C, E, R> {
   /**
    * Decides the command on the instance's state and stores what it leads to. Fails with the aggregate's reason when it
-   * refuses. When another process appended first, the state is brought up to date and the command decided again.
+   * refuses. When another process appended first, the state is brought up to date and the command decided again. What
+   * else the command and its events lead to starts once they are stored.
    *
    * With a `commandId`, dispatching the same command again changes nothing and returns the first outcome.
    */
@@ -64,6 +68,8 @@ export interface AggregateStore<S, C, E, R> {
   readonly exists: (id: string) => Effect.Effect<boolean, InvalidStreamId | EventStoreError>
   /** The instance's events, oldest first. */
   readonly history: (id: string) => Stream.Stream<History.Recorded<E>, History.ReadError>
+  /** Keeps a snapshot of the instance's state as it is now. Nothing happens without a policy, or before any event. */
+  readonly saveSnapshot: (id: string) => Effect.Effect<void, History.ReadError | InvalidSnapshot | SnapshotStoreError>
   /** What went wrong where nobody waits for it, from now on. Each is logged as an error, too. */
   readonly problems: Stream.Stream<Problem>
   /** Waits until no effect of any instance is under way. */
@@ -91,82 +97,62 @@ interface Asked<C> {
   readonly meta: Meta
 }
 
-/** What the store knows of an instance. Its version is the proof: an append fails when the log has moved on. */
-interface Instance<S> {
-  readonly streamId: StreamId
-  /** One command at a time, in order of arrival. */
-  readonly turn: Semaphore.Semaphore
-  current: History.Current<S>
-  /** How many commands it has under way or waiting. */
-  users: number
-  /** Whether `current` may be decided on. It is not from the start of an append until its success. */
-  loaded: boolean
-}
-
-/** The store of an aggregate's instances, over the {@link EventStore} of the context. */
+/**
+ * The store of an aggregate's instances, over the {@link EventStore} of the context. What its effects need, handlers of
+ * tasks for instance, comes from the context, too.
+ */
 export const make = <S, C extends Tag, E extends Tag, R, N>(
   definition: Aggregate.Aggregate<S, C, E, R, N>,
   options: AggregateStoreOptions = {}
 ): Effect.Effect<AggregateStore<S, C, E, R>, never, EventStore | N> =>
   Effect.gen(function*() {
+    const { category } = definition
     const events = yield* EventStore
     const context = yield* Effect.context<N>()
     const clock = yield* Clock.Clock
     const now = () => clock.currentTimeMillisUnsafe()
+    const fork = Effect.runForkWith(context)
+
     const history = History.make(definition, events)
-    const { category } = definition
-    const instances = new InstanceCache<StreamId, Instance<S>>({
+    const snapshotting = definition.snapshot === undefined
+      ? Snapshotting.none(history)
+      : Snapshotting.make(history, snapshotStore(context), definition.snapshot)
+    const instances = new Instances(history, snapshotting, {
       capacity: options.cacheCapacity ?? 10_000,
-      idle: Duration.toMillis(options.cacheIdle ?? "1 hour"),
-      now,
-      inUse: (instance) => instance.users > 0,
-      make: (streamId) => ({
-        streamId,
-        turn: Semaphore.makeUnsafe(1),
-        current: history.origin,
-        users: 0,
-        loaded: false
-      })
+      idle: options.cacheIdle ?? "1 hour",
+      now
     })
-    const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }
+    const refresh = (instance: Instance<S>) => instances.refresh(instance)
+
     const problems = new Subscribers<Problem>()
     const report = (problem: Problem): void => {
       problems.publish(problem)
-      Effect.runForkWith(context)(Effect.logError(problem))
+      fork(Effect.logError(problem))
     }
+
+    /** Dispatches a command that an effect sends to its own instance. */
+    const feed = ([place]: Fx.Path, sent: unknown, { correlationId, id: causationId }: Meta): undefined => {
+      const id = place!.id!
+      const command = sent as C
+      const failed = (cause: Cause.Cause<unknown>) =>
+        Effect.sync(() => {
+          report(new CommandFailed({ command: command._tag, category, id, cause: Cause.squash(cause) }))
+        })
+      fork(Effect.catchCause(dispatch(id, command, { correlationId, causationId }), failed))
+    }
+
     const interpreter = new Interpreter({
       context,
       now,
-      feed: ([place], command, cause) => {
-        const id = place!.id!
-        const options = { correlationId: cause.correlationId, causationId: cause.id }
-        Effect.runForkWith(context)(Effect.catchCause(dispatch(id, command as C, options), (failure) =>
-          Effect.sync(() => {
-            const name = (command as C)._tag
-            report(new CommandFailed({ command: name, category, id, cause: Cause.squash(failure) }))
-          })))
-        return undefined
-      },
-      outcomeOf: (_at, task) =>
-        definition.outcomes[task],
+      feed,
+      outcomeOf: (_at, name) => definition.outcomes[name],
+      saveSnapshot: ([place]) => saveSnapshot(place!.id!),
       report
     })
     const scope = yield* Effect.serviceOption(Scope.Scope)
     if (Option.isSome(scope)) {
-      yield* Scope.addFinalizer(
-        scope.value,
-        Effect.flatMap(interpreter.close(options.deadline ?? "5 seconds"), (unfinished) =>
-          unfinished.length === 0
-            ? Effect.void
-            : Effect.logWarning(`The store of ${category} closed with unfinished effects`, unfinished))
-      )
+      yield* Scope.addFinalizer(scope.value, closing(category, interpreter.close(options.deadline ?? "5 seconds")))
     }
-
-    const refresh = (instance: Instance<S>): Effect.Effect<History.Current<S>, History.ReadError> =>
-      Effect.map(history.catchUp(instance.streamId, instance.current), (current) => {
-        instance.loaded = true
-        return instance.current = current
-      })
 
     /** What the step comes to becomes the state, and its effects start, only once its events are stored. */
     const step = (
@@ -197,17 +183,10 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       instance: Instance<S>,
       { effects, refusal }: Aggregate.Step<S, E, R>,
       meta: Meta
-    ): Effect.Effect<Outcome<S, E>, R> =>
-      refusal !== undefined ? Effect.fail(refusal.reason) : Effect.sync(() => {
-        begin(instance, effects, meta)
-        return { ...instance.current, events: [], duplicate: false }
-      })
-
-    /** Starts what is to be done besides, in the instance's own place: its ids are not those of another. */
-    const begin = (instance: Instance<S>, effects: Fx.AnyFx, meta: Meta): void => {
-      if (effects._tag === "None") return
-      interpreter.plan(Fx.within({ key: category, id: idOf(instance.streamId) }, effects), meta)
-      interpreter.carryOut()
+    ): Effect.Effect<Outcome<S, E>, R> => {
+      if (refusal !== undefined) return Effect.fail(refusal.reason)
+      begin(instance, effects, meta)
+      return Effect.succeed({ ...instance.current, events: [], duplicate: false })
     }
 
     const append = (
@@ -219,14 +198,15 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       const encoded = encodeAll(definition, decided)
       if (Result.isFailure(encoded)) return Effect.fail(encoded.failure)
       const { causationId, correlationId, id: commandId } = meta
+      const expected = ExpectedVersion.exact(instance.current.version)
       instance.loaded = false
       return Effect.flatMap(
-        events.append(
-          instance.streamId,
-          ExpectedVersion.exact(instance.current.version),
-          encoded.success,
-          { ...given, commandId, correlationId, causationId }
-        ),
+        events.append(instance.streamId, expected, encoded.success, {
+          ...given,
+          commandId,
+          correlationId,
+          causationId
+        }),
         ({ duplicate, globalPosition, version }) => {
           if (duplicate) {
             // A store that reports a duplicate has its events, so an outcome there is.
@@ -235,9 +215,18 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
           instance.current = { state, version, globalPosition }
           instance.loaded = true
           begin(instance, effects, meta)
+          const keep = instances.keepIfDue(instance)
+          if (keep !== undefined) fork(keep)
           return Effect.succeed({ ...instance.current, events: decided, duplicate: false })
         }
       )
+    }
+
+    /** Starts what is to be done besides, in the instance's own place: its ids are not those of another. */
+    const begin = ({ streamId }: Instance<S>, effects: Fx.AnyFx, meta: Meta): void => {
+      if (effects._tag === "None") return
+      interpreter.plan(Fx.within({ key: category, id: instanceId(streamId) }, effects), meta)
+      interpreter.carryOut()
     }
 
     const firstOutcome = (
@@ -255,47 +244,83 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         return { ...then, events: stored.map(({ event }) => event), duplicate: true }
       })
 
-    const streamOf = (id: string): Effect.Effect<StreamId, InvalidStreamId> =>
-      Effect.fromResult(Aggregate.streamId(definition, id))
+    const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }
 
     const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given = {}) =>
-      Effect.clockWith((clock) => {
+      Effect.suspend(() => {
         const streamId = Aggregate.streamId(definition, id)
         if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
         const instance = instances.get(streamId.success)
-        const asked = { command, given, meta: metaOf(given, clock.currentTimeMillisUnsafe()) }
+        const asked = { command, given, meta: metaOf(given, now()) }
         const attempt = Effect.suspend(() =>
           instance.loaded
             ? step(instance, asked, "from before")
             : Effect.flatMap(refresh(instance), () => step(instance, asked, "just read"))
         )
         instance.users += 1
-        return Effect.ensuring(
-          instance.turn.withPermit(Effect.retry(attempt, onConflict)),
-          Effect.sync(() => {
-            instance.users -= 1
-          })
-        )
+        const leave = Effect.sync(() => {
+          instance.users -= 1
+        })
+        return Effect.ensuring(instance.turn.withPermit(Effect.retry(attempt, onConflict)), leave)
       })
+
+    const streamOf = (id: string): Effect.Effect<StreamId, InvalidStreamId> =>
+      Effect.fromResult(Aggregate.streamId(definition, id))
+
+    const state: AggregateStore<S, C, E, R>["state"] = (id) =>
+      Effect.flatMap(streamOf(id), (streamId) => {
+        const instance = instances.get(streamId)
+        return instance.turn.withPermit(Effect.suspend(() => refresh(instance)))
+      })
+
+    const saveSnapshot: AggregateStore<S, C, E, R>["saveSnapshot"] = Effect.fnUntraced(function*(id) {
+      const current = yield* state(id)
+      if (current.version > ExpectedVersion.empty) yield* snapshotting.save(yield* streamOf(id), current)
+    })
+
+    const stateAt: AggregateStore<S, C, E, R>["stateAt"] = Effect.fnUntraced(function*(id, moment) {
+      const streamId = yield* streamOf(id)
+      return yield* "version" in moment
+        ? snapshotting.load(streamId, moment.version)
+        : history.stateAt(streamId, moment)
+    })
 
     return {
       dispatch,
-      state: (id) =>
-        Effect.flatMap(streamOf(id), (streamId) => {
-          const instance = instances.get(streamId)
-          return instance.turn.withPermit(Effect.suspend(() => refresh(instance)))
-        }),
-      stateAt: (id, moment) => Effect.flatMap(streamOf(id), (streamId) => history.stateAt(streamId, moment)),
-      exists: (id) =>
-        Effect.flatMap(streamOf(id), (streamId) =>
-          Effect.map(events.read(streamId, { maxCount: 1 }), (first) =>
-            first.length > 0)),
-      history: (id) =>
-        Stream.unwrap(Effect.map(streamOf(id), history.events)),
+      state,
+      stateAt,
+      saveSnapshot,
+      exists: (id) => Effect.flatMap(streamOf(id), history.exists),
+      history: (id) => Stream.unwrap(Effect.map(streamOf(id), history.events)),
       problems: problems.stream({ capacity: 16, strategy: "sliding" }, () => []),
       idle: interpreter.idle
     }
   })
+
+/**
+ * The key of the context under which the store of an aggregate is found, so that {@link Fx.dispatch} and all else share
+ * one cache.
+ */
+export const service = <S, C extends Tag, E extends Tag, R, N>(
+  definition: Aggregate.Aggregate<S, C, E, R, N>
+): Context.Service<Fx.Dispatcher<C>, AggregateStore<S, C, E, R>> => Context.Service(dispatcherKey(definition.category))
+
+/** Provides the store of an aggregate under its {@link service}, for the length of the layer. */
+export const layer = <S, C extends Tag, E extends Tag, R, N>(
+  definition: Aggregate.Aggregate<S, C, E, R, N>,
+  options?: AggregateStoreOptions
+): Layer.Layer<Fx.Dispatcher<C>, never, EventStore | Exclude<N, Scope.Scope>> =>
+  Layer.effect(service(definition), make(definition, options))
+
+/** A snapshot policy puts the snapshot store among the aggregate's needs, so the context has it. */
+const snapshotStore = (context: Context.Context<never>) =>
+  Context.getUnsafe(context as Context.Context<SnapshotStore>, SnapshotStore)
+
+const closing = (category: string, close: Effect.Effect<ReadonlyArray<string>>): Effect.Effect<void> =>
+  Effect.flatMap(close, (unfinished) =>
+    unfinished.length === 0
+      ? Effect.void
+      : Effect.logWarning(`The store of ${category} closed with unfinished effects`, unfinished))
 
 /** A refusal may be any tagged record, so a reason that merely has this tag would be retried: the class is asked for. */
 const isVersionConflict = (error: unknown): boolean => error instanceof VersionConflict

@@ -7,8 +7,18 @@
 import * as HashMap from "effect/HashMap"
 import type { Meta } from "./Action.ts"
 import * as Fx from "./Fx.ts"
-import type { ActionOf, AnyReducer, FxOf, Outcome, Reducer, StateOf, Step, WithOutcomes } from "./Reducer.ts"
-import type { AnyTask } from "./Task.ts"
+import type {
+  ActionOf,
+  AnyOutcomes,
+  AnyReducer,
+  Asked,
+  AskedOf,
+  FxOf,
+  Reducer,
+  StateOf,
+  Step,
+  WithOutcomes
+} from "./Reducer.ts"
 
 /** Many instances of one feature, by id. */
 export interface Each<out R extends AnyReducer> {
@@ -160,17 +170,17 @@ export const embed = (at: Fx.Path, action: unknown): unknown =>
     action
   )
 
-/** The action by which the outcome of a task, performed at this place, is reported to the whole. */
-export const outcomeOf = (reducer: AnyReducer, at: Fx.Path, task: string): Outcome<AnyTask, unknown> | undefined => {
+/** What reports the outcome of a task, or the values of a source, that was asked for at this place. */
+export const outcomeOf = (reducer: AnyReducer, at: Fx.Path, name: string): AnyOutcomes[string] | undefined => {
   const [segment, ...rest] = at
-  if (segment === undefined) return (reducer as Partial<WithOutcomes<AnyTask>>).outcomes?.[task]
+  if (segment === undefined) return (reducer as Partial<WithOutcomes<Asked>>).outcomes?.[name]
   const part = (reducer as Partial<WithParts<Parts>>).parts?.[segment.key]
   const inner = part === undefined || typeof part === "function"
     ? part
     : part._tag === "CaseOf"
     ? part.cases[segment.id!]
     : part.reducer
-  return inner === undefined ? undefined : outcomeOf(inner, rest, task)
+  return inner === undefined ? undefined : outcomeOf(inner, rest, name)
 }
 
 /** A reducer that was combined of several. */
@@ -182,7 +192,7 @@ export interface WithReducers<out Rs extends ReadonlyArray<AnyReducer>> {
 export type Unanswered<R extends AnyReducer> = R extends WithParts<infer P>
   ? { readonly [K in keyof P]: Unanswered<PartReducer<P[K]>> }[keyof P]
   : R extends WithReducers<infer Rs> ? { readonly [I in keyof Rs]: Unanswered<Rs[I]> }[number]
-  : Exclude<Fx.TaskOf<FxOf<R>>, R extends WithOutcomes<infer T> ? T : never>
+  : Exclude<AskedOf<FxOf<R>>, R extends WithOutcomes<infer T> ? T : never>
 
 type Intersection<U> = (U extends unknown ? (value: U) => void : never) extends (value: infer I) => void ? I : never
 
@@ -203,7 +213,7 @@ export const combine = <const Rs extends ReadonlyArray<AnyReducer>>(
   & WithReducers<Rs> =>
 {
   const parts: Parts = Object.assign({}, ...reducers.map((reducer) => (reducer as Partial<WithParts<Parts>>).parts))
-  const outcomes = Object.assign({}, ...reducers.map((reducer) => (reducer as Partial<WithOutcomes<AnyTask>>).outcomes))
+  const outcomes = Object.assign({}, ...reducers.map((reducer) => (reducer as Partial<WithOutcomes<Asked>>).outcomes))
   const reduce = (state: State, action: Action, meta: Meta): Step<State, Fx.AnyFx> => {
     let next = state
     const fx: Array<Fx.AnyFx> = []

@@ -5,8 +5,15 @@
  * them, and a store can keep them. Only the {@link Store} interprets them. The constructors normalise: whatever does
  * nothing is {@link none}, and groups of one are their member, so equal meaning is equal structure.
  */
+import type * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
 import type * as Scope from "effect/Scope"
+import type { EventBus } from "./EventBus.ts"
+import type { EventStore, StreamAppend } from "./EventStore.ts"
+import { type ExpectedVersion, format as formatExpected } from "./ExpectedVersion.ts"
+import type { EncodedEvent } from "./RecordedEvent.ts"
+import type { AnySource, HandlerOf as SourceHandlerOf, InputOf as SourceInputOf } from "./Source.ts"
+import type { StreamId } from "./StreamId.ts"
 import type { AnyTask, HandlerOf, InputOf } from "./Task.ts"
 
 /** Where in a composed feature a description was made, outermost part first; empty for the feature itself. */
@@ -52,6 +59,56 @@ export interface Perform<out T extends AnyTask> {
   readonly id: string | null
   /** The declaration itself is not part of the data; this only carries its type. */
   readonly "~task"?: T
+}
+
+/** Follow a source, and report each of its values as an action. */
+export interface Subscribe<out T extends AnySource> {
+  readonly _tag: "Subscribe"
+  readonly at: Path
+  readonly source: T["name"]
+  readonly input: SourceInputOf<T>
+  /** Names the subscription while it runs; starting another under the same id ends the first. */
+  readonly id: string
+  /** The declaration itself is not part of the data; this only carries its type. */
+  readonly "~source"?: T
+}
+
+/** Append events to other streams, all of them in one commit or none. */
+export interface Transact {
+  readonly _tag: "Transact"
+  readonly appends: readonly [StreamAppend, ...ReadonlyArray<StreamAppend>]
+}
+
+/** Send a message to all who listen to a topic of the event bus. */
+export interface Publish {
+  readonly _tag: "Publish"
+  readonly topic: string
+  readonly event: EncodedEvent
+}
+
+/** Dispatch a command to an instance of another aggregate. */
+export interface Dispatch<out C> {
+  readonly _tag: "Dispatch"
+  /** The aggregate's category. */
+  readonly category: string
+  readonly id: string
+  readonly command: C
+}
+
+/** Keep a snapshot of the instance's state. */
+export interface SaveSnapshot {
+  readonly _tag: "SaveSnapshot"
+  readonly at: Path
+}
+
+/**
+ * Run an effect that was written on the spot, and send the action that it yields. It is not data: it cannot be compared,
+ * printed or stored, so aggregates do not accept it.
+ */
+export interface Run<out A, out N> {
+  readonly _tag: "Run"
+  readonly at: Path
+  readonly effect: Effect.Effect<A, never, N>
 }
 
 /** Send an action after a while, unless cancelled; another under the same id takes its place. */
@@ -102,12 +159,17 @@ export interface Sequential<out L> {
 export type Nested<L> = L | Parallel<L> | Sequential<L>
 
 /** A description that is done as a whole. */
-export type Leaf<E, R, A, T extends AnyTask> =
+export type Leaf<E, R, A, T extends AnyTask, U extends AnySource> =
   | None
   | Append<E>
   | Reject<R>
   | Send<A>
   | Perform<T>
+  | Subscribe<U>
+  | Transact
+  | Publish
+  | Dispatch<unknown>
+  | SaveSnapshot
   | Delay<A>
   | Throttle<A>
   | Cancel
@@ -115,16 +177,18 @@ export type Leaf<E, R, A, T extends AnyTask> =
 
 /**
  * An effect description: `E` the events it may append, `R` the reasons with which it may refuse, `A` the actions it may
- * send, `T` the tasks it may perform.
+ * send, `T` the tasks it may perform, `U` the sources it may follow.
  */
-export type Fx<E = never, R = never, A = never, T extends AnyTask = never> = Nested<Leaf<E, R, A, T>>
+export type Fx<E = never, R = never, A = never, T extends AnyTask = never, U extends AnySource = never> = Nested<
+  Leaf<E, R, A, T, U>
+>
 
 /** What a command comes to when nothing else is done: events, a refusal, or nothing. */
 export type Decision<E = never, R = never> = None | Append<E> | Reject<R>
 
 /** Any effect description. */
-export type AnyFx = Fx<unknown, unknown, unknown, AnyTask>
-type AnyLeaf = Leaf<unknown, unknown, unknown, AnyTask>
+export type AnyFx = Nested<AnyLeaf>
+type AnyLeaf = Leaf<unknown, unknown, unknown, AnyTask, AnySource> | Run<unknown, unknown>
 
 /** What a description comes down to. */
 export type LeafOf<F> = F extends Parallel<infer L> | Sequential<infer L> ? L : F
@@ -139,11 +203,26 @@ export type ActionOf<F> = LeafOf<F> extends infer L ?
 /** The tasks that a description may perform. */
 export type TaskOf<F> = LeafOf<F> extends infer L ? L extends Perform<infer T> ? T : never : never
 
-/** What must be there for a description to be carried out: its tasks' handlers, and a scope for what goes on. */
+/** The sources that a description may follow. */
+export type SourceOf<F> = LeafOf<F> extends infer L ? L extends Subscribe<infer U> ? U : never : never
+
+/** What must be there for a description to be carried out: handlers, stores, and a scope for what goes on. */
 export type NeedsOf<F> = LeafOf<F> extends infer L ? L extends None | Append<unknown> | Reject<unknown> ? never
-  : L extends Perform<infer T> ? HandlerOf<T> | Scope.Scope
-  : Scope.Scope
+  : Scope.Scope | LeafNeedsOf<L>
   : never
+type LeafNeedsOf<L> = L extends Perform<infer T> ? HandlerOf<T>
+  : L extends Subscribe<infer U> ? SourceHandlerOf<U>
+  : L extends Transact ? EventStore
+  : L extends Publish ? EventBus
+  : L extends Dispatch<infer C> ? Dispatcher<C>
+  : L extends Run<unknown, infer N> ? N
+  : never
+
+/** The service that dispatches commands to an aggregate, told apart by its commands. `Store.layer` provides it. */
+export interface Dispatcher<in out C> {
+  readonly _tag: "@composable-ts/core/Fx/Dispatcher"
+  readonly "~commands": (command: C) => C
+}
 
 const root: Path = Object.freeze([])
 
@@ -196,6 +275,53 @@ export const perform = <T extends AnyTask>(
   input,
   id: options.id ?? null
 })
+
+/**
+ * Follows a source. Each of its values comes back as the action that the feature's outcomes say; so does its failure,
+ * and its end where they say one. It goes on until it ends or is cancelled by its id.
+ */
+export const subscribe = <T extends AnySource>(source: T, input: SourceInputOf<T>, id: string): Subscribe<T> => ({
+  _tag: "Subscribe",
+  at: root,
+  source: source.name,
+  input,
+  id
+})
+
+/**
+ * Appends events to the streams of other aggregates, all of them in one commit or none. The events come encoded
+ * (`Order.encode`), so a command cannot be among them.
+ */
+export const transact = (...appends: readonly [StreamAppend, ...ReadonlyArray<StreamAppend>]): Transact => ({
+  _tag: "Transact",
+  appends
+})
+
+/** Appends events to the stream of another aggregate. */
+export const appendTo = (
+  streamId: StreamId,
+  expected: ExpectedVersion,
+  ...events: readonly [EncodedEvent, ...ReadonlyArray<EncodedEvent>]
+): Transact => transact({ streamId, expected, events: events as StreamAppend["events"] })
+
+/** Sends an event to all who listen to a topic of the event bus. It comes encoded, so it cannot be a command. */
+export const publish = (topic: string, event: EncodedEvent): Publish => ({ _tag: "Publish", topic, event })
+
+/** Dispatches a command to an instance of another aggregate. Its ids say what caused it. */
+export const dispatch = <C>(
+  aggregate: { readonly category: string; readonly "~commands"?: C },
+  id: string,
+  command: NoInfer<C>
+): Dispatch<C> => ({ _tag: "Dispatch", category: aggregate.category, id, command })
+
+/** Keeps a snapshot of the instance's state behind the events of this step. */
+export const saveSnapshot: SaveSnapshot = Object.freeze({ _tag: "SaveSnapshot", at: root })
+
+/**
+ * Runs an effect and sends the action that it yields: for what is not worth a task. It is not data, so tests cannot look
+ * inside, and it is lost with the process.
+ */
+export const run = <A, N>(effect: Effect.Effect<A, never, N>): Run<A, N> => ({ _tag: "Run", at: root, effect })
 
 /** Sends an action after `millis` milliseconds. Under the id of a timer that still runs, it takes its place. */
 export const delay = <const A>(id: string, millis: number, action: A): Delay<A> => ({
@@ -263,21 +389,15 @@ const group = (fx: ReadonlyArray<AnyFx>, several: AnyFx): AnyFx => fx.length < 2
 export const within = <F extends AnyFx>(segment: Segment, fx: F): F => place(segment, fx) as F
 
 const place = (segment: Segment, fx: AnyFx): AnyFx => {
-  switch (fx._tag) {
-    case "None":
-    case "Append":
-    case "Reject":
-      return fx
-    case "Parallel":
-    case "Sequential":
-      return { ...fx, fx: fx.fx.map((f) => place(segment, f)) }
-    default:
-      return { ...fx, at: [segment, ...fx.at] }
-  }
+  if ("at" in fx) return { ...fx, at: [segment, ...fx.at] }
+  return "fx" in fx ? { ...fx, fx: fx.fx.map((f) => place(segment, f)) } : fx
 }
 
 /** Applies a function to every action that a description may send. */
-export const map = <E, R, A, T extends AnyTask, B>(fx: Fx<E, R, A, T>, f: (action: A) => B): Fx<E, R, B, T> => {
+export const map = <E, R, A, T extends AnyTask, U extends AnySource, B>(
+  fx: Fx<E, R, A, T, U>,
+  f: (action: A) => B
+): Fx<E, R, B, T, U> => {
   switch (fx._tag) {
     case "Send":
     case "Delay":
@@ -307,6 +427,20 @@ const lines = (fx: AnyFx): ReadonlyArray<string> => {
       return [`send ${Formatter.format(fx.action)}${where(fx.at)}`]
     case "Perform":
       return [`perform ${fx.task} ${Formatter.format(fx.input)}${under(fx.id)}${where(fx.at)}`]
+    case "Subscribe":
+      return [`subscribe to ${fx.source} ${Formatter.format(fx.input)}${under(fx.id)}${where(fx.at)}`]
+    case "Transact":
+      return fx.appends.map(({ events, expected, streamId }) =>
+        `append to ${streamId}, expecting ${formatExpected(expected)}: ${events.map(({ type }) => type).join(", ")}`
+      )
+    case "Publish":
+      return [`publish ${fx.event.type} on ${fx.topic}`]
+    case "Dispatch":
+      return [`dispatch ${Formatter.format(fx.command)} to ${fx.category} ${fx.id}`]
+    case "SaveSnapshot":
+      return ["save a snapshot"]
+    case "Run":
+      return [`run an effect that is not data${where(fx.at)}`]
     case "Delay":
       return [`send ${Formatter.format(fx.action)} in ${fx.millis} ms${under(fx.id)}${where(fx.at)}`]
     case "Throttle":

@@ -38,8 +38,12 @@ export type ReadError = InvalidStreamId | EventStoreError | UnknownEventType | E
 export interface History<S, E> {
   /** An instance before its first event. */
   readonly origin: Current<S>
-  /** Carries a known state on to the end of the stream, reading only what lies behind its version. */
-  readonly catchUp: (streamId: StreamId, from: Current<S>) => Effect.Effect<Current<S>, ReadError>
+  /** Carries a known state on to the end of the stream, or to a version of it, reading only what lies behind. */
+  readonly catchUp: (streamId: StreamId, from: Current<S>, to?: number) => Effect.Effect<Current<S>, ReadError>
+  /** Whether the stream has any events. */
+  readonly exists: (streamId: StreamId) => Effect.Effect<boolean, EventStoreError>
+  /** The global position of the event at a version of the stream; nothing when there is none. */
+  readonly positionOf: (streamId: StreamId, version: number) => Effect.Effect<bigint | undefined, EventStoreError>
   /** The state at a moment of the past. */
   readonly stateAt: (streamId: StreamId, moment: Moment) => Effect.Effect<Current<S>, ReadError>
   /** All events, oldest first. */
@@ -80,7 +84,10 @@ export const make = <S, C extends { readonly _tag: string }, E extends { readonl
 
   return {
     origin,
-    catchUp: (streamId, from) => replay(from, store.load(streamId, { from: from.version + 1 })),
+    catchUp: (streamId, from, to) => replay(from, store.load(streamId, { from: from.version + 1, to })),
+    exists: (streamId) => Effect.map(store.read(streamId, { maxCount: 1 }), (first) => first.length > 0),
+    positionOf: (streamId, version) =>
+      Effect.map(store.read(streamId, { from: version, to: version }), ([event]) => event?.globalPosition),
     stateAt: (streamId, moment) =>
       replay(
         origin,

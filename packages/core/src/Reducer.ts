@@ -4,6 +4,7 @@
  */
 import type { Meta } from "./Action.ts"
 import * as Fx from "./Fx.ts"
+import type * as Source from "./Source.ts"
 import type { AnyTask, FailureOf, InputOf, SuccessOf } from "./Task.ts"
 
 /** The next state, and what to do. */
@@ -29,16 +30,35 @@ export interface Outcome<T extends AnyTask, A> {
   readonly failure: (error: FailureOf<T>, input: InputOf<T>) => A
 }
 
-/** An {@link Outcome} for every task. */
-export type Outcomes<T extends AnyTask, A> = {
-  readonly [Name in T["name"]]: Outcome<Extract<T, { readonly name: Name }>, A>
+/** The actions that report what a source yields, and how it ended. */
+export interface Yields<U extends Source.AnySource, A> {
+  readonly value: (value: Source.ValueOf<U>, input: Source.InputOf<U>) => A
+  readonly failure: (error: Source.FailureOf<U>, input: Source.InputOf<U>) => A
+  /** Its end without a failure. Nothing, when left out. */
+  readonly end?: (input: Source.InputOf<U>) => A
+}
+
+/** A task, or a source: what a reducer may ask for by name. */
+export type Asked = AnyTask | Source.AnySource
+
+/** The tasks and sources that a description asks for. */
+export type AskedOf<F> = Fx.TaskOf<F> | Fx.SourceOf<F>
+
+type Answer<T extends Asked, A> = T extends Source.AnySource ? Yields<T, A> : T extends AnyTask ? Outcome<T, A> : never
+
+/** An {@link Outcome} for every task, {@link Yields} for every source, by name. */
+export type Outcomes<T extends Asked, A> = {
+  readonly [Name in T["name"]]: Answer<Extract<T, { readonly name: Name }>, A>
 }
 
 /** A reducer that says what the outcomes of its tasks mean to it. */
-export interface WithOutcomes<T extends AnyTask> {
-  readonly outcomes: Readonly<Record<string, Outcome<AnyTask, unknown>>>
-  readonly "~tasks"?: T
+export interface WithOutcomes<T extends Asked> {
+  readonly outcomes: AnyOutcomes
+  readonly "~asked"?: T
 }
+
+/** Outcomes of whatever tasks and sources, by name. */
+export type AnyOutcomes = Readonly<Record<string, Outcome<AnyTask, unknown> | Yields<Source.AnySource, unknown>>>
 
 /**
  * Says which action reports each task's outcome.
@@ -60,10 +80,10 @@ export interface WithOutcomes<T extends AnyTask> {
  * )
  * ```
  */
-export const withOutcomes = <R extends AnyReducer, const O extends Outcomes<Fx.TaskOf<FxOf<R>>, ActionOf<R>>>(
+export const withOutcomes = <R extends AnyReducer, const O extends Outcomes<AskedOf<FxOf<R>>, ActionOf<R>>>(
   reducer: R,
   outcomes: O
-): R & WithOutcomes<Fx.TaskOf<FxOf<R>>> => {
+): R & WithOutcomes<AskedOf<FxOf<R>>> => {
   const copy: AnyReducer = (state, action, meta) => reducer(state, action, meta)
   return Object.assign(copy as R, reducer, { outcomes })
 }

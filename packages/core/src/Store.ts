@@ -16,15 +16,16 @@ import { Interpreter } from "./internal/Interpreter.ts"
 import { type Strategy, Subscribers } from "./internal/Subscribers.ts"
 import type { ActionOf, AnyReducer, FxOf, StateOf } from "./Reducer.ts"
 import { type Problem, ReducerDefect, RejectedUnheard, StoreClosed } from "./StoreError.ts"
-import type { HandlerOf } from "./Task.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
 export {
   type AggregateStore,
   type AggregateStoreOptions,
   type DispatchError,
+  layer,
   make as aggregate,
-  type Outcome
+  type Outcome,
+  service
 } from "./AggregateStore.ts"
 
 /** How a subscriber follows: how much may wait for it, and what happens beyond. */
@@ -113,9 +114,14 @@ const tagOf = (action: unknown): string => String((action as { readonly _tag?: u
 
 const follow = ({ capacity = 16, strategy = "sliding" }: Follow = {}) => ({ capacity, strategy })
 
-/** A reducer whose tasks all have outcomes. */
-type Answered<R extends AnyReducer> = [Unanswered<R>] extends [never] ? R
+/** A reducer whose tasks all have outcomes, and which wants nothing that only an aggregate can have done. */
+type Runnable<R extends AnyReducer> = [Unanswered<R>] extends [never] ? [OfAggregates<FxOf<R>>] extends [never] ? R
+  : { readonly "only an aggregate can have this done": OfAggregates<FxOf<R>> }
   : { readonly "tasks without outcomes (Reducer.withOutcomes)": Unanswered<R>["name"] }
+
+/** Events belong to a stream, snapshots to an instance. */
+type OfAggregates<F> = Fx.LeafOf<F> extends infer L ? L extends Fx.Append<unknown> | Fx.SaveSnapshot ? L["_tag"] : never
+  : never
 
 /**
  * Runs a reducer as a store, for as long as the scope lasts. Handlers of its tasks come from the context: a missing one
@@ -143,15 +149,15 @@ type Answered<R extends AnyReducer> = [Unanswered<R>] extends [never] ? R
  * ```
  */
 export const make = <R extends AnyReducer>(
-  reducer: R & Answered<R>,
+  reducer: R & Runnable<R>,
   options: Options<StateOf<R>>
 ): Effect.Effect<
   Store<StateOf<R>, ActionOf<R>, Fx.ReasonOf<FxOf<R>>>,
   never,
-  Scope.Scope | HandlerOf<Fx.TaskOf<FxOf<R>>>
+  Scope.Scope | Fx.NeedsOf<FxOf<R>>
 > =>
   Effect.gen(function*() {
-    const context = yield* Effect.context<HandlerOf<Fx.TaskOf<FxOf<R>>>>()
+    const context = yield* Effect.context<Fx.NeedsOf<FxOf<R>>>()
     const clock = yield* Clock.Clock
     const now = () => clock.currentTimeMillisUnsafe()
     const running = new Running<StateOf<R>, ActionOf<R>, Fx.ReasonOf<FxOf<R>>>(reducer, options.initial, context, now)
@@ -188,7 +194,8 @@ class Running<S, A, R> {
         this.#receive({ action: embed(at, action) as A, cause, settle: undefined })
         return this.#room
       },
-      outcomeOf: (at, task) => outcomeOf(reducer, at, task),
+      outcomeOf: (at, name) => outcomeOf(reducer, at, name),
+      saveSnapshot: () => Effect.void,
       report: (problem) => this.#report(problem)
     })
   }

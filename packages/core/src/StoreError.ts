@@ -69,5 +69,16 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
   }
 }
 
+/** An effect failed that no action reports. What stands behind it in a sequence was not begun. */
+export class EffectFailed extends Schema.TaggedError<EffectFailed>()("EffectFailed", {
+  /** The effect, in words. */
+  effect: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `An effect failed: ${this.effect}. ${String(this.cause)}`
+  }
+}
+
 /** What a store reports, because nobody waits for it. */
-export type Problem = ReducerDefect | TaskDefect | SequenceStopped | RejectedUnheard | CommandFailed
+export type Problem = EffectFailed | ReducerDefect | TaskDefect | SequenceStopped | RejectedUnheard | CommandFailed

@@ -2,6 +2,8 @@
  * A task is a side effect with a name: charging a card, sending a mail. It is declared once, with schemas for what it is
  * given and what comes of it, so that a reducer can ask for it as data ({@link Fx.perform}) and a test can answer it
  * without running anything. What really happens is its handler's business, which a Layer provides.
+ *
+ * A {@link Source} is a task's sibling that yields any number of values: the positions of a courier, the lines of a file.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

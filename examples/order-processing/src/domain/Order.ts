@@ -81,7 +81,7 @@ export const OrderState = Schema.Union([
 /** How far an order has come. */
 export type OrderState = typeof OrderState.Type
 
-type Decision = Fx.Fx<OrderEvent, OrderRefusal>
+type Decision = Fx.Decision<OrderEvent, OrderRefusal>
 type Of<Tag extends OrderCommand["_tag"]> = Extract<OrderCommand, { readonly _tag: Tag }>
 
 const one = BigDecimal.fromBigInt(1n)

@@ -32,6 +32,9 @@ export interface Taker<out A> {
   readonly leave: () => void
 }
 
+/** A fiber that is resumed runs at once, in the middle of whatever resumed it, unless it first gives way. */
+const later = Effect.yieldNow
+
 export class Inbox<A> {
   readonly #capacity: number
   readonly #strategy: Strategy
@@ -95,7 +98,7 @@ export class Inbox<A> {
     for (const pending of this.#pending) {
       this.#pending.delete(pending)
       MutableList.append(this.#values, pending.value)
-      Deferred.doneUnsafe(pending.admitted, Effect.void)
+      Deferred.doneUnsafe(pending.admitted, later)
       return
     }
   }
@@ -105,14 +108,15 @@ export class Inbox<A> {
    * is interrupted before it looks.
    */
   #wake(): void {
-    for (const wake of this.#waiting) wake()
+    const waiting = [...this.#waiting]
     this.#waiting.clear()
+    for (const wake of waiting) wake()
   }
 
   #arrival(left: () => boolean): Effect.Effect<void> {
     return Effect.callback((resume) => {
       if (this.#values.length > 0 || left()) return resume(Effect.void)
-      const wake = () => resume(Effect.void)
+      const wake = () => resume(later)
       this.#waiting.add(wake)
       return Effect.sync(() => void this.#waiting.delete(wake))
     })
@@ -120,7 +124,7 @@ export class Inbox<A> {
 
   #clear(): void {
     MutableList.clear(this.#values)
-    for (const { admitted } of this.#pending) Deferred.doneUnsafe(admitted, Effect.void)
+    for (const { admitted } of this.#pending) Deferred.doneUnsafe(admitted, later)
     this.#pending.clear()
   }
 }

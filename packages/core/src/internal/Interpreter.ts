@@ -7,12 +7,32 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type { Meta } from "../Action.ts"
+import { EventBus } from "../EventBus.ts"
+import { type AppendOptions, EventStore } from "../EventStore.ts"
 import * as Fx from "../Fx.ts"
-import type { Outcome } from "../Reducer.ts"
-import { type Problem, SequenceStopped, TaskDefect } from "../StoreError.ts"
+import * as Message from "../Message.ts"
+import type { AnyOutcomes, Outcome, Yields } from "../Reducer.ts"
+import { type AnySource, handlerKey as sourceKey, type Open } from "../Source.ts"
+import { EffectFailed, type Problem, SequenceStopped, TaskDefect } from "../StoreError.ts"
 import { type AnyTask, handlerKey, type Perform } from "../Task.ts"
+import * as UuidV7 from "../UuidV7.ts"
 import { InFlight } from "./InFlight.ts"
+
+/** The name under which a context holds the store that dispatches to an aggregate of this category. */
+export const dispatcherKey = (category: string): string => `@composable-ts/core/Store/${category}`
+
+/** What a {@link Fx.Dispatcher} can do. */
+interface Dispatching {
+  readonly dispatch: (id: string, command: unknown, options: AppendOptions) => Effect.Effect<unknown, unknown>
+}
+
+/** The ids of what an action causes. */
+const idsOf = (cause: Meta) => ({ correlationId: cause.correlationId, causationId: cause.id })
+
+const message = ({ event }: Fx.Publish, cause: Meta, time: number): Message.Message =>
+  Message.make(event, { id: UuidV7.make(time), time, ...idsOf(cause) })
 
 /** The store that an interpreter works for. */
 export interface Host {
@@ -24,8 +44,10 @@ export interface Host {
    * anything, whoever sent it must wait for.
    */
   readonly feed: (at: Fx.Path, action: unknown, cause: Meta) => Effect.Effect<void> | undefined
-  /** How the outcome of a task, performed at a place, is reported. */
-  readonly outcomeOf: (at: Fx.Path, task: string) => Outcome<AnyTask, unknown> | undefined
+  /** How the outcome of a task, or what a source yields, is reported where it was asked for. */
+  readonly outcomeOf: (at: Fx.Path, name: string) => AnyOutcomes[string] | undefined
+  /** Keeps a snapshot of the instance at a place. */
+  readonly saveSnapshot: (at: Fx.Path) => Effect.Effect<void, unknown>
   readonly report: (problem: Problem) => void
 }
 
@@ -113,6 +135,27 @@ export class Interpreter {
         return Effect.suspend(() => this.#passes(fx) ? this.#feed(fx.at, fx.action, cause) : Effect.succeed(true))
       case "Perform":
         return this.#perform(fx, cause)
+      case "Subscribe":
+        return this.#subscribe(fx, cause)
+      case "Run":
+        return this.#contained(
+          fx,
+          Effect.flatMap(this.#provided(fx.effect), (action) => this.#feed(fx.at, action, cause))
+        )
+      case "Transact":
+        return this.#contained(
+          fx,
+          Effect.flatMap(EventStore, (events) => events.transact(fx.appends as never, idsOf(cause)))
+        )
+      case "Publish":
+        return this.#contained(
+          fx,
+          Effect.flatMap(EventBus, (bus) => bus.publish(fx.topic, message(fx, cause, this.#host.now())))
+        )
+      case "Dispatch":
+        return this.#contained(fx, this.#dispatch(fx, cause))
+      case "SaveSnapshot":
+        return this.#contained(fx, this.#host.saveSnapshot(fx.at))
       case "Delay":
         return Effect.andThen(Effect.sleep(fx.millis), this.#feed(fx.at, fx.action, cause))
       case "Cancel":
@@ -147,7 +190,7 @@ export class Interpreter {
   #perform({ at, input, task }: Fx.Perform<AnyTask>, meta: Meta): Effect.Effect<boolean> {
     // The store's type holds both: its context has the handler, and its reducer the outcome.
     const handler = this.#host.context.mapUnsafe.get(handlerKey(task)) as Perform<AnyTask>
-    const outcome = this.#host.outcomeOf(at, task)!
+    const outcome = this.#host.outcomeOf(at, task) as Outcome<AnyTask, unknown>
     return Effect.matchCauseEffect(Effect.suspend(() => handler(input)), {
       onSuccess: (value) => this.#feed(at, outcome.success(value, input), meta),
       onFailure: (cause) => {
@@ -161,9 +204,49 @@ export class Interpreter {
     })
   }
 
+  #subscribe({ at, input, source }: Fx.Subscribe<AnySource>, cause: Meta): Effect.Effect<boolean> {
+    // As for a task: the store's type holds both.
+    const open = this.#host.context.mapUnsafe.get(sourceKey(source)) as Open<AnySource>
+    const yields = this.#host.outcomeOf(at, source) as Yields<AnySource, unknown>
+    const each = (value: unknown) => this.#feed(at, yields.value(value, input), cause)
+    return Effect.matchCauseEffect(Stream.runForEach(Stream.suspend(() => open(input)), each), {
+      onSuccess: () => yields.end === undefined ? Effect.succeed(true) : this.#feed(at, yields.end(input), cause),
+      onFailure: (failed) => {
+        const failure = Cause.findErrorOption(failed)
+        if (Option.isSome(failure)) return Effect.as(this.#feed(at, yields.failure(failure.value, input), cause), false)
+        if (!Cause.hasInterruptsOnly(failed)) {
+          this.#host.report(new TaskDefect({ task: source, input, cause: Cause.squash(failed) }))
+        }
+        return Effect.succeed(false)
+      }
+    })
+  }
+
+  #dispatch({ category, command, id }: Fx.Dispatch<unknown>, cause: Meta): Effect.Effect<unknown, unknown> {
+    const dispatch = this.#host.context.mapUnsafe.get(dispatcherKey(category)) as Dispatching
+    return dispatch.dispatch(id, command, idsOf(cause))
+  }
+
+  #provided<A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> {
+    return Effect.provideContext(effect, this.#host.context as Context.Context<unknown>)
+  }
+
+  /** An effect whose failure no action reports: it is reported as a problem, and ends a sequence. */
+  #contained(fx: Fx.AnyFx, effect: Effect.Effect<unknown, unknown, EventStore | EventBus>): Effect.Effect<boolean> {
+    return Effect.matchCause(this.#provided(effect), {
+      onSuccess: () => true,
+      onFailure: (cause) => {
+        if (!Cause.hasInterruptsOnly(cause)) {
+          this.#host.report(new EffectFailed({ effect: Fx.render(fx), cause: Cause.squash(cause) }))
+        }
+        return false
+      }
+    })
+  }
+
   /** A member of a group that has an id of its own can be cancelled on its own. */
   #member(fx: Fx.AnyFx, cause: Meta): Effect.Effect<boolean> {
-    return fx._tag === "Perform" || fx._tag === "Delay"
+    return fx._tag === "Perform" || fx._tag === "Delay" || fx._tag === "Subscribe"
       ? Effect.suspend(() => {
         const fiber = this.#inFlight.start(fx, this.#effectOf(fx, cause))
         return Effect.onInterrupt(

@@ -1,0 +1,90 @@
+/**
+ * Snapshots as an aggregate's store uses them: to start a replay behind them, and to take new ones by the policy.
+ *
+ * They are disposable: whatever is wrong with one, the state follows from the events all the same, so failures here are
+ * logged and cost nothing but time.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import type { Current, History, ReadError } from "../History.ts"
+import type { InvalidSnapshot, Policy } from "../Snapshot.ts"
+import type { Service, SnapshotStoreError } from "../SnapshotStore.ts"
+import type { StreamId } from "../StreamId.ts"
+import { jsonCodec } from "./compiled.ts"
+
+/** How an aggregate's store loads instances, and when it keeps their states. */
+export interface Snapshotting<S> {
+  /** The state at the end of the stream, or at a version of it. */
+  readonly load: (streamId: StreamId, atMost?: number) => Effect.Effect<Current<S>, ReadError>
+  /** Keeps the state. */
+  readonly save: (streamId: StreamId, current: Current<S>) => Effect.Effect<void, InvalidSnapshot | SnapshotStoreError>
+  /** Whether it is time to keep a state, when the last one was kept at a version. */
+  readonly isDue: (current: Current<S>, last: number) => boolean
+}
+
+/** Without a policy every load replays the whole stream. */
+export const none = <S, E>(history: History<S, E>): Snapshotting<S> => ({
+  load: (streamId, atMost) =>
+    atMost === undefined
+      ? history.catchUp(streamId, history.origin)
+      : history.stateAt(streamId, { version: atMost }),
+  save: () => Effect.void,
+  isDue: () => false
+})
+
+/** Loads start behind the latest snapshot of the policy's state version. */
+export const make = <S, E>(history: History<S, E>, store: Service, policy: Policy<S>): Snapshotting<S> => {
+  const codec = jsonCodec(policy.state)
+  const patience = policy.whenReplayExceeds === undefined
+    ? Infinity
+    : Duration.toMillis(Duration.fromInputUnsafe(policy.whenReplayExceeds))
+
+  const decode = (state: Schema.Json): Option.Option<S> => {
+    const decoded = codec.decode(state)
+    return Result.isSuccess(decoded) ? Option.some(decoded.success as S) : Option.none()
+  }
+
+  /** The latest snapshot that this log vouches for: its event stands where the snapshot says. */
+  const latest = (streamId: StreamId, atMost?: number): Effect.Effect<Current<S>, ReadError> =>
+    Effect.gen(function*() {
+      const found = yield* store.load(streamId, { stateVersion: policy.version, atMost })
+      if (Option.isNone(found)) return history.origin
+      const { globalPosition, state: encoded, version } = found.value
+      const state = decode(encoded)
+      const genuine = yield* history.positionOf(streamId, version)
+      if (Option.isSome(state) && genuine === globalPosition) return { state: state.value, version, globalPosition }
+      yield* Effect.logWarning(`A snapshot of ${streamId} at version ${version} is not of this log or does not decode`)
+      return history.origin
+    }).pipe(
+      Effect.catchTag("SnapshotStoreError", (error) => Effect.as(Effect.logWarning(error), history.origin))
+    )
+
+  const save: Snapshotting<S>["save"] = (streamId, { globalPosition, state, version }) => {
+    const encoded = codec.encode(state)
+    return Result.isFailure(encoded) ? Effect.die(encoded.failure) : Effect.asVoid(
+      store.save({ streamId, version, globalPosition, stateVersion: policy.version, state: encoded.success })
+    )
+  }
+
+  return {
+    load: (streamId, atMost) =>
+      Effect.gen(function*() {
+        const from = yield* latest(streamId, atMost)
+        const clock = yield* Clock.Clock
+        const begun = clock.currentTimeMillisUnsafe()
+        const current = yield* history.catchUp(streamId, from, atMost)
+        const slow = clock.currentTimeMillisUnsafe() - begun > patience && current.version > from.version
+        if (slow && atMost === undefined) {
+          yield* Effect.catchCause(save(streamId, current), (cause) =>
+            Effect.logWarning(`No snapshot of ${streamId}`, cause))
+        }
+        return current
+      }),
+    save,
+    isDue: ({ version }, last) => policy.every !== undefined && version - last >= policy.every
+  }
+}
