@@ -323,11 +323,16 @@ export const saveSnapshot: SaveSnapshot = Object.freeze({ _tag: "SaveSnapshot", 
  */
 export const run = <A, N>(effect: Effect.Effect<A, never, N>): Run<A, N> => ({ _tag: "Run", at: root, effect })
 
+const checkedMillis = (millis: number): number => {
+  if (millis >= 0 && millis < Number.POSITIVE_INFINITY) return millis
+  throw new RangeError(`a time is a number of milliseconds, 0 or more and finite, not ${millis}`)
+}
+
 /** Sends an action after `millis` milliseconds. Under the id of a timer that still runs, it takes its place. */
 export const delay = <const A>(id: string, millis: number, action: A): Delay<A> => ({
   _tag: "Delay",
   at: root,
-  millis,
+  millis: checkedMillis(millis),
   action,
   id
 })
@@ -345,7 +350,7 @@ export const debounce: typeof delay = delay
 export const throttle = <const A>(id: string, millis: number, action: A): Throttle<A> => ({
   _tag: "Throttle",
   at: root,
-  millis,
+  millis: checkedMillis(millis),
   action,
   id
 })
@@ -394,19 +399,21 @@ const place = (segment: Segment, fx: AnyFx): AnyFx => {
 }
 
 /** Applies a function to every action that a description may send. */
-export const map = <E, R, A, T extends AnyTask, U extends AnySource, B>(
-  fx: Fx<E, R, A, T, U>,
-  f: (action: A) => B
-): Fx<E, R, B, T, U> => {
+export const map = <F extends AnyFx, B>(
+  fx: F,
+  f: (action: ActionOf<F>) => B
+): Fx<EventOf<F>, ReasonOf<F>, B, TaskOf<F>, SourceOf<F>> =>
+  mapped(fx, f as (action: unknown) => B) as Fx<EventOf<F>, ReasonOf<F>, B, TaskOf<F>, SourceOf<F>>
+
+const mapped = (fx: AnyFx, f: (action: unknown) => unknown): AnyFx => {
   switch (fx._tag) {
     case "Send":
     case "Delay":
     case "Throttle":
       return { ...fx, action: f(fx.action) }
     case "Parallel":
-      return { ...fx, fx: fx.fx.map((g) => map(g, f)) }
     case "Sequential":
-      return { ...fx, fx: fx.fx.map((g) => map(g, f)) }
+      return { ...fx, fx: fx.fx.map((g) => mapped(g, f)) }
     default:
       return fx
   }

@@ -20,9 +20,9 @@ export interface Source<out Name extends string, in out I, in out A, in out F> {
   readonly failure: Pure<F>
 }
 
-/** Any source. */
+/** Any source; `any` stands for every type but `never`, so one that never fails is named beside. */
 // eslint-disable-next-line typescript/no-explicit-any -- a bound that every source must fit, whatever it is about
-export type AnySource = Source<string, any, any, any>
+export type AnySource = Source<string, any, any, any> | Source<string, any, any, never>
 
 /** What a source is given. */
 export type InputOf<T extends AnySource> = T extends Source<string, infer I, infer _A, infer _F> ? I : never

@@ -21,9 +21,9 @@ export interface Task<out Name extends string, in out I, in out S, in out F> {
   readonly failure: Pure<F>
 }
 
-/** Any task. */
+/** Any task; `any` stands for every type but `never`, so one that never fails is named beside. */
 // eslint-disable-next-line typescript/no-explicit-any -- a bound that every task must fit, whatever it is about
-export type AnyTask = Task<string, any, any, any>
+export type AnyTask = Task<string, any, any, any> | Task<string, any, any, never>
 
 /** What a task is given. */
 export type InputOf<T extends AnyTask> = T extends Task<string, infer I, infer _S, infer _F> ? I : never
