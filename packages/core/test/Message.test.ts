@@ -13,8 +13,14 @@ const opened = Result.getOrThrow(Door.encode(Door.Opened({ by: "Ada" })))
 describe("make", () => {
   it("completes a context of an id and a time", () => {
     assert.deepStrictEqual({ ...Message.make(opened, { id: "m", time: 5 }) }, {
-      ...{ id: "m", type: "Opened.v1", data: { by: "Ada" }, time: 5, correlationId: "m", causationId: "m" },
-      ...{ metadata: {}, origin: null }
+      id: "m",
+      type: "Opened.v1",
+      data: { by: "Ada" },
+      time: 5,
+      correlationId: "m",
+      causationId: "m",
+      metadata: {},
+      origin: null
     })
   })
 
