@@ -50,7 +50,7 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
   [
     "gives each message of a group to every member",
     /exactly one member/,
-    (bus) => ({ listen: (topics, { group: _, ...options }) => bus.listen(topics, options) })
+    (bus) => ({ listen: (topics, options) => bus.listen(topics, { ...options, group: undefined }) })
   ],
   [
     "takes all subscribers for one group",
