@@ -52,6 +52,8 @@ export interface Vocabulary<C extends { readonly _tag: string }, E extends { rea
   readonly isEvent: (action: C | E) => action is E
   /** The name under which the event is stored: `OrderPlaced.v1`. */
   readonly eventType: (event: E) => string
+  /** The name under which each event is stored now. */
+  readonly eventTypes: Readonly<Record<E["_tag"], string>>
   /** Every stored name of each event, older versions included: what a subscription to it must ask for. */
   readonly storedTypes: Readonly<Record<E["_tag"], ReadonlyArray<string>>>
   /** Calls the case of the action; a missing case does not compile, nor does one too many. */
@@ -130,18 +132,21 @@ export const define = <const C extends Commands, const E extends Events>(
   const stored = new Map<string, Decoder>()
   const encoders = new Map<string, Encoder>()
   const storedTypes: Record<string, ReadonlyArray<string>> = {}
+  const eventTypes: Record<string, string> = {}
   for (const [tag, declared] of Object.entries(events)) {
     encoders.set(tag, encoder(tag, declared))
     const versions = decoders(tag, declared)
     for (const [type, decoder] of versions) stored.set(type, decoder)
     storedTypes[tag] = [...versions.keys()]
+    eventTypes[tag] = `${tag}.v${declared.version}`
   }
   const vocabulary: AnyVocabulary = {
     name,
     Command: Schema.toCodecJson(Schema.TaggedUnion(commands as Record<string, Schema.Struct.Fields>)) as never,
     isCommand: (action): action is never => Object.hasOwn(commands, action._tag),
     isEvent: (action): action is never => Object.hasOwn(events, action._tag),
-    eventType: (event) => `${event._tag}.v${events[event._tag]!.version}`,
+    eventType: (event) => eventTypes[event._tag]!,
+    eventTypes,
     storedTypes,
     match: (action, cases) => (cases as Record<string, (action: unknown) => never>)[action._tag]!(action),
     encode: (event) => encoders.get(event._tag)!(event),

@@ -145,23 +145,34 @@ export interface Step<out S, out E, out R> {
   readonly effects: Fx.AnyFx
 }
 
+/** A state behind more events, and the reactions to them. Pure. */
+export const evolve = <S, C extends Tag, E extends Tag, R, N>(
+  definition: Aggregate<S, C, E, R, N>,
+  state: S,
+  events: ReadonlyArray<E>,
+  meta: Action.Meta
+): Step<S, E, R> => {
+  let next = state
+  let effects: Fx.AnyFx = Fx.none
+  for (const event of events) {
+    next = definition.evolve(next, event)
+    const reaction = definition.react(next, event, meta)
+    if (reaction._tag !== "None") effects = effects._tag === "None" ? reaction : Fx.all(effects, reaction)
+  }
+  return { refusal: undefined, events, state: next, effects }
+}
+
 /** Decides a command, evolves a state behind the events that it leads to, and collects the reactions. Pure. */
 export const step = <S, C extends Tag, E extends Tag, R, N>(
-  { decide, evolve, react }: Aggregate<S, C, E, R, N>,
+  definition: Aggregate<S, C, E, R, N>,
   state: S,
   command: C,
   meta: Action.Meta
 ): Step<S, E, R> => {
-  const { events, refusal, rest } = decisionOf<E, R>(decide(state, command, meta))
+  const { events, refusal, rest } = decisionOf<E, R>(definition.decide(state, command, meta))
   if (refusal !== undefined) return { refusal, events: [], state, effects: Fx.none }
-  let next = state
-  let effects = rest
-  for (const event of events) {
-    next = evolve(next, event)
-    const reaction = react(next, event, meta)
-    if (reaction._tag !== "None") effects = effects._tag === "None" ? reaction : Fx.all(effects, reaction)
-  }
-  return { refusal: undefined, events, state: next, effects }
+  const next = evolve(definition, state, events, meta)
+  return rest._tag === "None" ? next : { ...next, effects: Fx.all(rest, next.effects) }
 }
 
 /** The stream of one of the aggregate's instances. */

@@ -76,6 +76,16 @@ export interface AggregateStore<S, C, E, R> {
   readonly idle: Effect.Effect<void>
 }
 
+/** What a command had decided on a state that turned out not to be the last one. */
+export interface Overtaken<out S, out E> {
+  /** What the command had decided to append. */
+  readonly decided: NonEmptyReadonlyArray<E>
+  /** What others have appended meanwhile, oldest first. */
+  readonly missed: ReadonlyArray<E>
+  /** The state behind what they have appended. */
+  readonly state: S
+}
+
 /** How an {@link AggregateStore} works. */
 export interface AggregateStoreOptions {
   /** How many instances to keep in memory; the least recently used make room. Default 10 000. */
@@ -84,8 +94,20 @@ export interface AggregateStoreOptions {
   readonly cacheIdle?: Duration.Input | undefined
   /** How long the end of the scope waits for effects under way before it interrupts them. Default 5 seconds. */
   readonly deadline?: Duration.Input | undefined
-  /** When to decide again after another writer's append. Default: up to 10 times, from 5 ms on, doubling, jittered. */
+  /**
+   * When to decide again after another writer's append. Default: up to 10 times, from 5 ms on, doubling, jittered.
+   * `Schedule.recurs(0)` fails at the first conflict.
+   */
   readonly conflictSchedule?: Schedule.Schedule<unknown> | undefined
+}
+
+/** How an {@link AggregateStore} can deal with conflicts besides deciding again. */
+export interface Merging<in S, in out E> {
+  /**
+   * Says what is still right to append behind what others have appended meanwhile, without deciding again; nothing when
+   * that cannot be said, and the command is to be decided again. Default: always decide again.
+   */
+  readonly merge?: ((overtaken: Overtaken<S, E>) => NonEmptyReadonlyArray<E> | undefined) | undefined
 }
 
 const defaultSchedule = Schedule.exponential("5 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 10 }))
@@ -97,13 +119,19 @@ interface Asked<C> {
   readonly meta: Meta
 }
 
+interface Overtaking<S, C, E> {
+  readonly asked: Asked<C>
+  readonly conflict: VersionConflict
+  readonly merge: NonNullable<Merging<S, E>["merge"]>
+}
+
 /**
  * The store of an aggregate's instances, over the {@link EventStore} of the context. What its effects need, handlers of
  * tasks for instance, comes from the context, too.
  */
 export const make = <S, C extends Tag, E extends Tag, R, N>(
   definition: Aggregate.Aggregate<S, C, E, R, N>,
-  options: AggregateStoreOptions = {}
+  options: AggregateStoreOptions & Merging<NoInfer<S>, NoInfer<E>> = {}
 ): Effect.Effect<AggregateStore<S, C, E, R>, never, EventStore | N> =>
   Effect.gen(function*() {
     const { category } = definition
@@ -167,7 +195,15 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       } catch (cause) {
         return Effect.fail(new ReducerDefect({ action: command._tag, cause }))
       }
-      if (isReadonlyArrayNonEmpty(next.events)) return append(instance, { ...next, events: next.events }, meta, given)
+      if (isReadonlyArrayNonEmpty(next.events)) {
+        const appended = append(instance, { ...next, events: next.events }, meta, given)
+        const { merge } = options
+        return merge === undefined ? appended : Effect.catchIf(
+          appended,
+          (error) => error instanceof VersionConflict,
+          (conflict) => mergeInto(instance, next, { asked, conflict, merge })
+        )
+      }
       // No append will prove the state to be the last one, so it is read before it has the say.
       if (known === "from before") return Effect.flatMap(refresh(instance), () => step(instance, asked, "just read"))
       if (given.commandId === undefined) return answer(instance, next, meta)
@@ -177,6 +213,25 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         (first) => first === undefined ? answer(instance, next, meta) : Effect.succeed(first)
       )
     }
+
+    /** Appends behind what others have appended what a command had decided before it. */
+    const mergeInto = (
+      instance: Instance<S>,
+      { effects, events: decided }: Aggregate.Step<S, E, R>,
+      { asked: { given, meta }, conflict, merge }: Overtaking<S, C, E>
+    ): Effect.Effect<Outcome<S, E>, DispatchError> =>
+      Effect.gen(function*() {
+        const missed = yield* Stream.runCollect(history.events(instance.streamId, instance.current.version + 1))
+        const { state } = yield* refresh(instance)
+        const merged = merge({
+          decided: decided as NonEmptyReadonlyArray<E>,
+          missed: missed.map(({ event }) => event),
+          state
+        })
+        if (merged === undefined) return yield* conflict
+        const next = Aggregate.evolve(definition, state, merged, meta)
+        return yield* append(instance, { ...next, events: merged, effects: Fx.all(effects, next.effects) }, meta, given)
+      })
 
     /** What the aggregate answers when nothing is to be appended. */
     const answer = (
@@ -291,7 +346,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       stateAt,
       saveSnapshot,
       exists: (id) => Effect.flatMap(streamOf(id), history.exists),
-      history: (id) => Stream.unwrap(Effect.map(streamOf(id), history.events)),
+      history: (id) => Stream.unwrap(Effect.map(streamOf(id), (streamId) => history.events(streamId))),
       problems: problems.stream({ capacity: 16, strategy: "sliding" }, () => []),
       idle: interpreter.idle
     }
@@ -308,7 +363,7 @@ export const service = <S, C extends Tag, E extends Tag, R, N>(
 /** Provides the store of an aggregate under its {@link service}, for the length of the layer. */
 export const layer = <S, C extends Tag, E extends Tag, R, N>(
   definition: Aggregate.Aggregate<S, C, E, R, N>,
-  options?: AggregateStoreOptions
+  options?: AggregateStoreOptions & Merging<NoInfer<S>, NoInfer<E>>
 ): Layer.Layer<Fx.Dispatcher<C>, never, EventStore | Exclude<N, Scope.Scope>> =>
   Layer.effect(service(definition), make(definition, options))
 

@@ -194,6 +194,12 @@ export type Unanswered<R extends AnyReducer> = R extends WithParts<infer P>
   : R extends WithReducers<infer Rs> ? { readonly [I in keyof Rs]: Unanswered<Rs[I]> }[number]
   : Exclude<AskedOf<FxOf<R>>, R extends WithOutcomes<infer T> ? T : never>
 
+/** The actions that a reducer sends to itself but does not understand. */
+export type Misdirected<R extends AnyReducer> = R extends WithParts<infer P>
+  ? { readonly [K in keyof P]: Misdirected<PartReducer<P[K]>> }[keyof P]
+  : R extends WithReducers<infer Rs> ? { readonly [I in keyof Rs]: Misdirected<Rs[I]> }[number]
+  : Exclude<Fx.ActionOf<FxOf<R>>, ActionOf<R>>
+
 type Intersection<U> = (U extends unknown ? (value: U) => void : never) extends (value: infer I) => void ? I : never
 
 type CombinedState<Rs extends ReadonlyArray<AnyReducer>> = Intersection<StateOf<Rs[number]>>

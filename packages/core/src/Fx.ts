@@ -11,6 +11,7 @@ import type * as Scope from "effect/Scope"
 import type { EventBus } from "./EventBus.ts"
 import type { EventStore, StreamAppend } from "./EventStore.ts"
 import { type ExpectedVersion, format as formatExpected } from "./ExpectedVersion.ts"
+import type { Current } from "./History.ts"
 import type { EncodedEvent } from "./RecordedEvent.ts"
 import type { AnySource, HandlerOf as SourceHandlerOf, InputOf as SourceInputOf } from "./Source.ts"
 import type { StreamId } from "./StreamId.ts"
@@ -95,6 +96,20 @@ export interface Dispatch<out C> {
   readonly command: C
 }
 
+/** Load the state of an instance of another aggregate, and report it as an action. */
+export interface Load<out A, out D> {
+  readonly _tag: "Load"
+  readonly at: Path
+  /** The aggregate's category. */
+  readonly category: string
+  readonly id: string
+  /** The tag of the action that reports what was loaded: `{ _tag, id, current }`. */
+  readonly as: string
+  /** Only types: the action, and the service that loads. */
+  readonly "~action"?: A
+  readonly "~dispatcher"?: D
+}
+
 /** Keep a snapshot of the instance's state. */
 export interface SaveSnapshot {
   readonly _tag: "SaveSnapshot"
@@ -169,6 +184,7 @@ export type Leaf<E, R, A, T extends AnyTask, U extends AnySource> =
   | Transact
   | Publish
   | Dispatch<unknown>
+  | Load<A, unknown>
   | SaveSnapshot
   | Delay<A>
   | Throttle<A>
@@ -197,8 +213,10 @@ export type EventOf<F> = LeafOf<F> extends infer L ? L extends Append<infer E> ?
 /** The reasons with which a description may refuse. */
 export type ReasonOf<F> = LeafOf<F> extends infer L ? L extends Reject<infer R> ? R : never : never
 /** The actions that a description may send. */
-export type ActionOf<F> = LeafOf<F> extends infer L ?
-  L extends { readonly at: Path; readonly action: infer A } ? A : never
+export type ActionOf<F> = LeafOf<F> extends infer L
+  ? L extends Send<infer A> | Delay<infer A> | Throttle<infer A> | Run<infer A, unknown> ? A
+  : L extends Load<infer A, unknown> ? A
+  : never
   : never
 /** The tasks that a description may perform. */
 export type TaskOf<F> = LeafOf<F> extends infer L ? L extends Perform<infer T> ? T : never : never
@@ -215,6 +233,7 @@ type LeafNeedsOf<L> = L extends Perform<infer T> ? HandlerOf<T>
   : L extends Transact ? EventStore
   : L extends Publish ? EventBus
   : L extends Dispatch<infer C> ? Dispatcher<C>
+  : L extends Load<unknown, infer D> ? D
   : L extends Run<unknown, infer N> ? N
   : never
 
@@ -314,6 +333,22 @@ export const dispatch = <C>(
   command: NoInfer<C>
 ): Dispatch<C> => ({ _tag: "Dispatch", category: aggregate.category, id, command })
 
+/**
+ * Loads the state of an instance of another aggregate. It comes back as the action `{ _tag, id, current }` with the tag
+ * given here. What another aggregate's state says is true when it is read, and may have changed since.
+ */
+export const load = <S, C, const As extends string>(
+  aggregate: { readonly category: string; readonly initial: S; readonly "~commands"?: C },
+  id: string,
+  as: As
+): Load<{ readonly _tag: As; readonly id: string; readonly current: Current<S> }, Dispatcher<C>> => ({
+  _tag: "Load",
+  at: root,
+  category: aggregate.category,
+  id,
+  as
+})
+
 /** Keeps a snapshot of the instance's state behind the events of this step. */
 export const saveSnapshot: SaveSnapshot = Object.freeze({ _tag: "SaveSnapshot", at: root })
 
@@ -398,7 +433,7 @@ const place = (segment: Segment, fx: AnyFx): AnyFx => {
   return "fx" in fx ? { ...fx, fx: fx.fx.map((f) => place(segment, f)) } : fx
 }
 
-/** Applies a function to every action that a description may send. */
+/** Applies a function to every action that a description holds. What tasks, sources and loads report is not among them. */
 export const map = <F extends AnyFx, B>(
   fx: F,
   f: (action: ActionOf<F>) => B
@@ -415,6 +450,7 @@ const mapped = (fx: AnyFx, f: (action: unknown) => unknown): AnyFx => {
     case "Sequential":
       return { ...fx, fx: fx.fx.map((g) => mapped(g, f)) }
     default:
+      // What a load or a task reports is not part of the description.
       return fx
   }
 }
@@ -444,6 +480,8 @@ const lines = (fx: AnyFx): ReadonlyArray<string> => {
       return [`publish ${fx.event.type} on ${fx.topic}`]
     case "Dispatch":
       return [`dispatch ${Formatter.format(fx.command)} to ${fx.category} ${fx.id}`]
+    case "Load":
+      return [`load ${fx.category} ${fx.id} as ${fx.as}${where(fx.at)}`]
     case "SaveSnapshot":
       return ["save a snapshot"]
     case "Run":

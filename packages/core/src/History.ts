@@ -46,8 +46,8 @@ export interface History<S, E> {
   readonly positionOf: (streamId: StreamId, version: number) => Effect.Effect<bigint | undefined, EventStoreError>
   /** The state at a moment of the past. */
   readonly stateAt: (streamId: StreamId, moment: Moment) => Effect.Effect<Current<S>, ReadError>
-  /** All events, oldest first. */
-  readonly events: (streamId: StreamId) => Stream.Stream<Recorded<E>, ReadError>
+  /** The events, oldest first; all, or those from a version on. */
+  readonly events: (streamId: StreamId, from?: number) => Stream.Stream<Recorded<E>, ReadError>
   /** The events that a command stored, in any stream; none when it stored none. */
   readonly ofCommand: (commandId: string) => Effect.Effect<ReadonlyArray<Recorded<E>>, ReadError>
 }
@@ -95,7 +95,7 @@ export const make = <S, C extends { readonly _tag: string }, E extends { readonl
           ? store.load(streamId, { to: moment.version })
           : Stream.takeWhile(store.load(streamId), (event) => event.recordedAt <= moment.time)
       ),
-    events: (streamId) => Stream.mapEffect(store.load(streamId), decode),
+    events: (streamId, from) => Stream.mapEffect(store.load(streamId, { from }), decode),
     ofCommand: (commandId) => Effect.flatMap(store.readCommand(commandId), Effect.forEach(decode))
   }
 }

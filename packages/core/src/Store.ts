@@ -6,15 +6,18 @@ import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Meta } from "./Action.ts"
-import { embed, outcomeOf, type Unanswered } from "./Compose.ts"
+import { embed, type Misdirected, outcomeOf, type Unanswered } from "./Compose.ts"
 import type * as Fx from "./Fx.ts"
+import { tell } from "./internal/instrumentation.ts"
 import { Interpreter } from "./internal/Interpreter.ts"
 import { type Strategy, Subscribers } from "./internal/Subscribers.ts"
-import type { ActionOf, AnyReducer, FxOf, StateOf } from "./Reducer.ts"
+import type { ActionOf, AnyReducer, FxOf, Instrumented, StateOf } from "./Reducer.ts"
 import { type Problem, ReducerDefect, RejectedUnheard, StoreClosed } from "./StoreError.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
@@ -24,7 +27,9 @@ export {
   type DispatchError,
   layer,
   make as aggregate,
+  type Merging,
   type Outcome,
+  type Overtaken,
   service
 } from "./AggregateStore.ts"
 
@@ -110,13 +115,18 @@ class DispatchMeta implements Meta {
   }
 }
 
+/** Finer than the clock, whose milliseconds a reduction rarely fills. */
+declare const performance: { readonly now: () => number }
+
 const tagOf = (action: unknown): string => String((action as { readonly _tag?: unknown } | null)?._tag ?? action)
 
 const follow = ({ capacity = 16, strategy = "sliding" }: Follow = {}) => ({ capacity, strategy })
 
-/** A reducer whose tasks all have outcomes, and which wants nothing that only an aggregate can have done. */
-type Runnable<R extends AnyReducer> = [Unanswered<R>] extends [never] ? [OfAggregates<FxOf<R>>] extends [never] ? R
-  : { readonly "only an aggregate can have this done": OfAggregates<FxOf<R>> }
+/** A reducer that a store can run: what it asks for is answered, and what it sends it understands. */
+type Runnable<R extends AnyReducer> = [Unanswered<R>] extends [never]
+  ? [Misdirected<R>] extends [never] ? [OfAggregates<FxOf<R>>] extends [never] ? R
+    : { readonly "only an aggregate can have this done": OfAggregates<FxOf<R>> }
+  : { readonly "sends actions that it does not understand": Misdirected<R> }
   : { readonly "tasks without outcomes (Reducer.withOutcomes)": Unanswered<R>["name"] }
 
 /** Events belong to a stream, snapshots to an instance. */
@@ -165,6 +175,76 @@ export const make = <R extends AnyReducer>(
     return running.store
   })
 
+/** The action of a part, in the union of the whole's actions. */
+type ActionAt<A, K> = Extract<A, { readonly _tag: K }> extends infer Wrapped
+  ? Wrapped extends { readonly action: infer Inner } ? Inner : never
+  : never
+
+/**
+ * The store of a part of a composed feature: it sees the part's state, and dispatches the part's actions. `id` names the
+ * element of a collection, or the case.
+ *
+ * @example
+ * ```ts
+ * import * as Compose from "@composable-ts/core/Compose"
+ * import * as Fx from "@composable-ts/core/Fx"
+ * import * as Store from "@composable-ts/core/Store"
+ * import * as Effect from "effect/Effect"
+ *
+ * const counter = (count: number, _action: { readonly _tag: "Increment" }) => [count + 1, Fx.none] as const
+ *
+ * const program = Effect.scoped(Effect.gen(function*() {
+ *   const both = yield* Store.make(Compose.compose({ left: counter, right: counter }), { initial: { left: 0, right: 0 } })
+ *   return yield* Store.scope(both, "left").dispatch({ _tag: "Increment" })
+ * }))
+ *
+ * await Effect.runPromise(program) // => 1
+ * ```
+ */
+export const scope = <S extends object, A, R, const K extends keyof S & string>(
+  store: Store<S, A, R>,
+  key: K
+): Store<S[K], ActionAt<A, K>, R> => view(store, (state) => state[key], (action) => ({ _tag: key, action }) as A)
+
+/** The store of one element of a collection, of which there may be none. See {@link scope}. */
+export const scopeOne = <S extends object, A, R, const K extends keyof S & string>(
+  store: Store<S, A, R>,
+  key: K,
+  id: string
+): Store<Option.Option<ElementOf<S[K]>>, ActionAt<A, K>, R> =>
+  view(
+    store,
+    (state) => HashMap.get(state[key] as HashMap.HashMap<string, ElementOf<S[K]>>, id),
+    (action) => ({ _tag: key, id, action }) as A
+  )
+
+type ElementOf<T> = T extends HashMap.HashMap<string, infer Element> ? Element : never
+
+const view = <S, A, R, T, B>(
+  store: Store<S, A, R>,
+  select: (state: S) => T,
+  wrap: (action: B) => A
+): Store<T, B, R> => {
+  const place = JSON.stringify(wrap(undefined as B))
+  return {
+    ...store,
+    dispatch: (action) => Effect.map(store.dispatch(wrap(action)), select),
+    dispatchAndAwait: (action, predicate, timeout) =>
+      Effect.map(
+        store.dispatchAndAwait(wrap(action), (state) => predicate(select(state)), timeout),
+        Option.map(select)
+      ),
+    state: Effect.map(store.state, select),
+    changes: (how) => store.select(select, how),
+    select: (selector, how) => store.select((state) => selector(select(state)), how),
+    actions: (how) =>
+      Stream.filterMap(store.actions(how), (action) => {
+        const { action: inner, ...rest } = action as A & { readonly action?: B }
+        return JSON.stringify({ ...rest }) === place ? Result.succeed(inner as B) : Result.fail(action)
+      })
+  }
+}
+
 /** Reduces, plans, starts: one store at work. */
 class Running<S, A, R> {
   #state: S
@@ -174,6 +254,8 @@ class Running<S, A, R> {
   /** Whoever waits outside is told once the turn is over: it would otherwise run in the middle of it. */
   #news: Array<() => void> = []
   readonly #reducer: AnyReducer
+  /** The name under which actions are told of; none, when they are not. */
+  readonly #feature: string | undefined
   readonly #context: Context.Context<never>
   readonly #now: () => number
   readonly #interpreter: Interpreter
@@ -184,6 +266,7 @@ class Running<S, A, R> {
 
   constructor(reducer: AnyReducer, initial: S, context: Context.Context<never>, now: () => number) {
     this.#reducer = reducer
+    this.#feature = (reducer as Partial<Instrumented>).instrumented
     this.#state = initial
     this.#context = context
     this.#now = now
@@ -272,6 +355,8 @@ class Running<S, A, R> {
 
   #reduce({ action, cause, settle }: Waiting<S, A, R>): void {
     const meta = new DispatchMeta(this.#now(), cause)
+    const before = this.#state
+    const begun = this.#feature === undefined ? 0 : performance.now()
     let state: S
     let fx: Fx.AnyFx
     try {
@@ -293,6 +378,11 @@ class Running<S, A, R> {
       })
     }
     this.#state = state
+    if (this.#feature !== undefined) {
+      const millis = performance.now() - begun
+      const reduction = { feature: this.#feature, action: tagOf(action), before, after: state, effects: fx, millis }
+      this.#news.push(() => Effect.runForkWith(this.#context)(tell(reduction)))
+    }
     if (fx._tag !== "None") this.#interpreter.plan(fx, meta)
     settle?.(Effect.succeed(state))
   }

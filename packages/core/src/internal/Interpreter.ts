@@ -26,6 +26,7 @@ export const dispatcherKey = (category: string): string => `@composable-ts/core/
 /** What a {@link Fx.Dispatcher} can do. */
 interface Dispatching {
   readonly dispatch: (id: string, command: unknown, options: AppendOptions) => Effect.Effect<unknown, unknown>
+  readonly state: (id: string) => Effect.Effect<unknown, unknown>
 }
 
 /** The ids of what an action causes. */
@@ -154,6 +155,8 @@ export class Interpreter {
         )
       case "Dispatch":
         return this.#contained(fx, this.#dispatch(fx, cause))
+      case "Load":
+        return this.#contained(fx, this.#load(fx, cause))
       case "SaveSnapshot":
         return this.#contained(fx, this.#host.saveSnapshot(fx.at))
       case "Delay":
@@ -225,6 +228,11 @@ export class Interpreter {
   #dispatch({ category, command, id }: Fx.Dispatch<unknown>, cause: Meta): Effect.Effect<unknown, unknown> {
     const dispatch = this.#host.context.mapUnsafe.get(dispatcherKey(category)) as Dispatching
     return dispatch.dispatch(id, command, idsOf(cause))
+  }
+
+  #load({ as, at, category, id }: Fx.Load<unknown, unknown>, cause: Meta): Effect.Effect<unknown, unknown> {
+    const store = this.#host.context.mapUnsafe.get(dispatcherKey(category)) as Dispatching
+    return Effect.flatMap(store.state(id), (current) => this.#feed(at, { _tag: as, id, current }, cause))
   }
 
   #provided<A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> {
