@@ -62,7 +62,10 @@ describe("define", () => {
         [{ _tag: "Voted", choice: "a", weight: 1 }, "Voted.v1", 1n, "votes-1"],
         [{ _tag: "Voted", choice: "b", weight: 7 }, "Voted.v2", 3n, "votes-1"]
       ])
-      assert.deepStrictEqual(asked, [["Voted.v1", "Voted.v2"]])
+      // The versions to come are asked for too, so that they are met and not passed over; other events never are.
+      assert.lengthOf(asked, 1)
+      assert.includeMembers([...asked[0] ?? []], ["Voted.v1", "Voted.v2", "Voted.v3"])
+      assert.isTrue(asked[0]?.every((type) => type.startsWith("Voted.v")))
       assert.deepStrictEqual(yield* checkpoints, [{ projection: "seen", version: 1, position: 4n }])
     }).pipe(Effect.provide(database)))
 

@@ -14,16 +14,15 @@ import type { SqlError } from "effect/sql/SqlError"
 import assert from "node:assert/strict"
 import * as Projection from "../src/Projection.ts"
 
-/** Votes, whose first version had no weight. */
-export const Votes = Action.define("Votes", {
-  commands: {},
-  events: {
-    Voted: Event.v1({ choice: Schema.String })
-      .next({ choice: Schema.String, weight: Schema.Int }, (old) => ({ ...old, weight: 1 })),
-    Withdrawn: Event.v1({ choice: Schema.String, weight: Schema.Int }),
-    Noted: Event.v1({ text: Schema.String })
-  }
-})
+/** The events' histories: a vote's first version had no weight. */
+export const events = {
+  Voted: Event.v1({ choice: Schema.String })
+    .next({ choice: Schema.String, weight: Schema.Int }, (old) => ({ ...old, weight: 1 })),
+  Withdrawn: Event.v1({ choice: Schema.String, weight: Schema.Int }),
+  Noted: Event.v1({ text: Schema.String })
+}
+
+export const Votes = Action.define("Votes", { commands: {}, events })
 
 /** What the program before the second version wrote. */
 export const OldVotes = Action.define("Votes", { commands: {}, events: { Voted: Event.v1({ choice: Schema.String }) } })
