@@ -101,9 +101,9 @@ suite(`terminated backends (FAULT_SEED=${seed})`, (test, control) => {
       Effect.gen(function*() {
         yield* log.sql`CREATE SEQUENCE position_block`
         yield* Sabotage.replaceInAppend(log.sql, log.schema, [
-          [`PERFORM pg_advisory_xact_lock(1129270608, '${log.schema}.events'::regclass::oid::integer);`, ""],
+          [`PERFORM pg_advisory_xact_lock(1129270608, '"${log.schema}".events'::regclass::oid::integer);`, ""],
           [
-            `SELECT coalesce(max(global_position), 0) INTO head FROM ${log.schema}.events;`,
+            `SELECT coalesce(max(global_position), 0) INTO head FROM "${log.schema}".events;`,
             `head := nextval('${log.schema}.position_block') * 1000;`
           ]
         ])
