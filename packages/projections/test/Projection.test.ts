@@ -225,6 +225,17 @@ describe("catchUp", () => {
       assert.deepStrictEqual(yield* tableNames, ["reports.tally_v1_applied", "reports.tally_v1_votes"])
     }).pipe(Effect.provide(database)))
 
+  it.live("keeps a read model and its checkpoint in another database than the log", () => {
+    const log = PostgresEventStore.layer().pipe(Layer.provide(TestDatabase.layer), Layer.fresh)
+    return Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* Tally.appendVotes(600)
+      assert.strictEqual(yield* Projection.catchUp(Tally.tally()), 600n)
+      assert.strictEqual(yield* Tally.verify(), 600n)
+      assert.deepStrictEqual(yield* sql`SELECT to_regclass('composable.events') AS events`, [{ events: null }])
+    }).pipe(Effect.provide(Layer.merge(log, Layer.fresh(TestDatabase.layer))))
+  })
+
   it.live("begins a new version at the first event, while the old one stays as it is", () =>
     Effect.gen(function*() {
       const second = { ...Tally.main, version: 2 }
