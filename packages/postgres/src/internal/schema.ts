@@ -11,6 +11,12 @@ export const channel = (schema: string): string => `${schema}_events`
 /** The schema's name as SQL takes it, be it a reserved word. */
 export const quoted = (schema: string): string => `"${schema}"`
 
+/**
+ * So few events need no statistics. With them, a session plans to read the whole of a small log rather than its index,
+ * and keeps to that plan however fast the log grows, until statistics are gathered again.
+ */
+const smallLog = 10_000
+
 const events = (schema: string): ReadonlyArray<string> => [
   `
   CREATE TABLE ${schema}.events (
@@ -27,7 +33,7 @@ const events = (schema: string): ReadonlyArray<string> => [
     metadata json,
     recorded_at timestamptz NOT NULL,
     CONSTRAINT events_stream_version UNIQUE (stream_id, version)
-  )`,
+  ) WITH (autovacuum_analyze_threshold = ${smallLog}, autovacuum_vacuum_insert_threshold = ${smallLog})`,
   `CREATE UNIQUE INDEX events_command ON ${schema}.events (command_id) WHERE command_size IS NOT NULL`,
   `COMMENT ON TABLE ${schema}.events IS 'The log. Written by append() alone; never changed.'`,
   `COMMENT ON COLUMN ${schema}.events.global_position IS 'From 1, without gaps, in the order of commits.'`,
