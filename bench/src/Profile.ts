@@ -33,7 +33,7 @@ export const quick: Profile = {
 /** Under fifteen minutes. */
 export const full: Profile = {
   name: "full",
-  rounds: 15,
+  rounds: 12,
   warmUp: 3,
   milliseconds: 1_000,
   events: 100_000,

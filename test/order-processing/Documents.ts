@@ -90,8 +90,8 @@ const shortest = (amount: string): string => amount.replace(/(\.\d\d\d?)0+$/, "$
 
 type Lines = ReadonlyArray<Document["lines"][number]>
 
-/** What the lines bring, as a member of the report. */
-const revenue = <Group extends object>(group: Group, lines: Lines) => {
+/** What the lines bring, in ten-thousandths of the unit of money. */
+const sums = (lines: Lines) => {
   let before = 0n
   let after = 0n
   for (const { discount, quantity, unitPrice } of lines) {
@@ -99,7 +99,22 @@ const revenue = <Group extends object>(group: Group, lines: Lines) => {
     before += price * 100n
     after += price * (100n - units(discount))
   }
-  return { ...group, beforeDiscounts: shortest(money(before)), afterDiscounts: shortest(money(after)) }
+  return { before, after }
+}
+
+/** What the lines bring, exactly. */
+export const exactRevenue = (lines: Lines) => {
+  const { after, before } = sums(lines)
+  return { beforeDiscounts: shortest(money(before)), afterDiscounts: shortest(money(after)) }
+}
+
+/** Half a cent goes up. */
+const toCents = (tenThousandths: bigint): string => shortest(money((tenThousandths + 50n) / 100n * 100n))
+
+/** What the lines bring, as a member of the report. */
+const revenue = <Group extends object>(group: Group, lines: Lines) => {
+  const { after, before } = sums(lines)
+  return { ...group, beforeDiscounts: toCents(before), afterDiscounts: toCents(after) }
 }
 
 const grouped = <A>(items: ReadonlyArray<A>, key: (item: A) => string): ReadonlyMap<string, ReadonlyArray<A>> => {

@@ -11,7 +11,8 @@ export class Orders extends Context.Service<
   Orders,
   Store.AggregateStore<OrderState, OrderCommand, OrderEvent, OrderRefusal>
 >()("order-processing/Orders") {
-  static readonly layer = Layer.effect(Orders, Store.aggregate(order))
+  /** An order sees few commands, close together, so a thousand in memory are plenty. */
+  static readonly layer = Layer.effect(Orders, Store.aggregate(order, { cacheCapacity: 1000 }))
 
   /** Sends a command to the order that it names. With a command id, sending it again changes nothing. */
   static readonly dispatch = (command: OrderCommand, options?: { readonly commandId: string }) =>

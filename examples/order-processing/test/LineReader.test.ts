@@ -61,11 +61,11 @@ describe("LineReader", () => {
       assert.deepStrictEqual(yield* read(bytes(`${longest}x`)), [{ _tag: "TooLong", number: 1 }])
     }))
 
-  it.effect("passes over a line of 300 MB without keeping it", () =>
+  it.effect("passes over a line of 500 MB without keeping it", () =>
     Effect.gen(function*() {
       const before = process.memoryUsage().arrayBuffers
       let most = 0
-      const long = Stream.range(1, 300).pipe(
+      const long = Stream.range(1, 500).pipe(
         Stream.rechunk(1),
         Stream.map(() => {
           most = Math.max(most, process.memoryUsage().arrayBuffers - before)
@@ -76,7 +76,8 @@ describe("LineReader", () => {
         { _tag: "TooLong", number: 1 },
         text(2, "end")
       ])
-      assert.isBelow(most, 200 * 1024 * 1024)
+      // What the collector has not come to yet counts as well, so the bound is wide; kept, it would be all.
+      assert.isBelow(most, 400 * 1024 * 1024)
     }))
 
   const input = Schema.String.check(Schema.isMaxLength(60))

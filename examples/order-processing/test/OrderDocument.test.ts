@@ -95,7 +95,7 @@ describe("OrderDocument", () => {
     )
     assert.strictEqual(
       reason({ ...document, lines: [{ ...line, unitPrice: 7.7 }] }),
-      "lines[0].unitPrice: expected string"
+      "lines[0].unitPrice: expected a decimal number in quotes, such as \"14.00\""
     )
     assert.strictEqual(
       reason({ ...document, freight: "1e400000" }),

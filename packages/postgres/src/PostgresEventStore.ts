@@ -28,7 +28,7 @@ import * as AppendStatement from "./internal/appendStatement.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
-import { channel, migrate } from "./internal/schema.ts"
+import { channel, migrate, quoted } from "./internal/schema.ts"
 import { isTransient } from "./internal/transient.ts"
 
 /** How the store works. */
@@ -235,11 +235,12 @@ export const make = (
     }
     const client = yield* PgClient
     yield* Effect.provideService(migrate(schema), SqlClient, client)
-    const readCommand = makeReadCommand(client, schema)
+    const name = quoted(schema)
+    const readCommand = makeReadCommand(client, name)
     return EventStore.make({
-      transact: yield* makeAppend(client, schema, readCommand),
-      read: makeRead(client, schema),
-      readAll: makeReadAll(client, schema),
+      transact: yield* makeAppend(client, name, readCommand),
+      read: makeRead(client, name),
+      readAll: makeReadAll(client, name),
       readCommand,
       listen: yield* Listener.make(client, channel(schema))
     })

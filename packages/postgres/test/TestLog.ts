@@ -36,16 +36,17 @@ export interface TestLog {
   readonly schema: string
   /** A client for looking at the tables, which it finds without the schema's name, and for disturbing. */
   readonly sql: PgClient.PgClient
+  /** What became of the appends of all stores. */
   readonly history: History.History
-  /** The log's store; its appends are recorded in the history. */
+  /** The log's store. */
   readonly store: EventStore.Service
-  /** Another store on the same log, as of another process; its appends are recorded too. */
-  readonly another: Effect.Effect<
-    EventStore.Service,
-    SqlError.SqlError | Migrator.MigrationError,
-    Scope.Scope
-  >
+  /** Another store on the same log, as of another process. */
+  readonly another: Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
+  /** The same, with a client configured otherwise. */
+  readonly open: (config: PgClient.PgPoolConfig) => Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
 }
+
+type OpenError = SqlError.SqlError | Migrator.MigrationError
 
 const recording = (history: History.History, store: EventStore.Service): EventStore.Service => ({
   ...store,
@@ -58,32 +59,36 @@ export const make = (url: Redacted.Redacted) =>
   Effect.gen(function*() {
     const schema = `log_${randomUUID().replaceAll("-", "")}`
     const history: History.History = []
-    const another = Effect.map(openStore({ url }, { schema }), (store) => recording(history, store))
+    const open: TestLog["open"] = (config) =>
+      Effect.map(openStore({ url, ...config }, { schema }), (store) => recording(history, store))
+    const another = open({})
     const store = yield* another
     const sql = yield* connect({ url, startupParameters: { search_path: schema } })
-    return { url, schema, sql, history, store, another } satisfies TestLog
+    return { url, schema, sql, history, store, another, open } satisfies TestLog
   })
 
 class Database extends Context.Service<Database, Redacted.Redacted>()("postgres/test/Database") {}
 
-/** Declares a test on a fresh log, which must be sound at its end. */
-export type Test = (
+/** Declares a test on a fresh log. */
+export type Declare = (
   name: string,
   body: (log: TestLog) => Effect.Effect<void, unknown, Scope.Scope>,
   timeout?: number
 ) => void
 
-/** Tests that share a database. */
-export const suite = (name: string, declare: (test: Test) => void): void =>
-  layer(Layer.effect(Database, TestDatabase.make), { excludeTestServices: true, timeout: "60 seconds" })(
-    name,
-    (it) =>
-      declare((name, body, timeout = 30_000) =>
-        it.effect(name, () =>
-          Effect.gen(function*() {
-            const log = yield* make(yield* Database)
-            yield* body(log)
-            yield* Invariants.assertSound(log.sql, log.schema, log.history)
-          }), timeout)
+/**
+ * Tests that share a database. At the end of a `test` its log must be sound. A `control` takes a safeguard away and
+ * asserts itself what goes wrong then.
+ */
+export const suite = (name: string, declare: (test: Declare, control: Declare) => void): void =>
+  layer(Layer.effect(Database, TestDatabase.make), { excludeTestServices: true, timeout: "60 seconds" })(name, (it) => {
+    const control: Declare = (name, body, timeout = 30_000) =>
+      it.effect(name, () => Effect.flatMap(Effect.flatMap(Database, make), body), timeout)
+    const test: Declare = (name, body, timeout) =>
+      control(
+        name,
+        (log) => Effect.andThen(body(log), Invariants.assertSound(log.sql, log.schema, log.history)),
+        timeout
       )
-  )
+    declare(test, control)
+  })

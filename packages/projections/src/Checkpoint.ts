@@ -34,7 +34,8 @@ export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, Sq
   function*() {
     const sql = yield* SqlClient.SqlClient
     yield* sql.withTransaction(Effect.gen(function*() {
-      yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${`composable-ts migrations ${table}`}, 0))`
+      // The lock of whoever makes something in this schema: an event store, which also makes the schema, has the same.
+      yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${`composable-ts migrations ${schema}`}, 0))`
       yield* sql.unsafe(`CREATE SCHEMA IF NOT EXISTS ${schema}`)
       yield* Migrator.make({})({ loader: migrations, table: `${schema}.checkpoint_migrations` })
     }))

@@ -222,6 +222,24 @@ const prepare = <E, R>(projection: Projection<E, R>) =>
     )
   }).pipe(failsAs(projection, { after: 0n, upTo: 0n }), patiently(projection))
 
+const newerVersions = 10
+
+/**
+ * A newer program may have stored versions that this one does not declare. Filtered out by the database, they would be
+ * passed over without a word, so the next ones of each event are asked for as well: to meet one stops the projection.
+ */
+const withNewer = (types: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const latest = new Map<string, number>()
+  for (const type of types) {
+    const [, name, version] = /^(.+)\.v(\d+)$/.exec(type) ?? []
+    if (name !== undefined) latest.set(name, Math.max(latest.get(name) ?? 0, Number(version)))
+  }
+  const newer = [...latest].flatMap(([name, version]) =>
+    Array.from({ length: newerVersions }, (_, i) => `${name}.v${version + 1 + i}`)
+  )
+  return [...types, ...newer]
+}
+
 /** Applies the next events, if there are any. Tells how far the read model is for certain, and how far the log. */
 const step = <E, R>(projection: Projection<E, R>, limit: number) =>
   Effect.gen(function*() {
@@ -230,7 +248,7 @@ const step = <E, R>(projection: Projection<E, R>, limit: number) =>
     const sql = yield* SqlClient.SqlClient
     const checkpoint = yield* Checkpoint.read(projection)
     if (checkpoint === undefined) return yield* new CheckpointMissing({ projection: name, version })
-    const page = yield* events.readAll({ after: checkpoint, limit, types: projection.types })
+    const page = yield* events.readAll({ after: checkpoint, limit, types: withNewer(projection.types) })
     if (page.head < checkpoint) {
       return yield* new CheckpointAhead({ projection: name, version, checkpoint, head: page.head })
     }

@@ -62,7 +62,10 @@ describe("define", () => {
         [{ _tag: "Voted", choice: "a", weight: 1 }, "Voted.v1", 1n, "votes-1"],
         [{ _tag: "Voted", choice: "b", weight: 7 }, "Voted.v2", 3n, "votes-1"]
       ])
-      assert.deepStrictEqual(asked, [["Voted.v1", "Voted.v2"]])
+      // The versions to come are asked for too, so that they are met and not passed over; other events never are.
+      assert.lengthOf(asked, 1)
+      assert.includeMembers([...asked[0] ?? []], ["Voted.v1", "Voted.v2", "Voted.v3"])
+      assert.isTrue(asked[0]?.every((type) => type.startsWith("Voted.v")))
       assert.deepStrictEqual(yield* checkpoints, [{ projection: "seen", version: 1, position: 4n }])
     }).pipe(Effect.provide(database)))
 
@@ -222,6 +225,17 @@ describe("catchUp", () => {
       assert.deepStrictEqual(yield* tableNames, ["reports.tally_v1_applied", "reports.tally_v1_votes"])
     }).pipe(Effect.provide(database)))
 
+  it.live("keeps a read model and its checkpoint in another database than the log", () => {
+    const log = PostgresEventStore.layer().pipe(Layer.provide(TestDatabase.layer), Layer.fresh)
+    return Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* Tally.appendVotes(600)
+      assert.strictEqual(yield* Projection.catchUp(Tally.tally()), 600n)
+      assert.strictEqual(yield* Tally.verify(), 600n)
+      assert.deepStrictEqual(yield* sql`SELECT to_regclass('composable.events') AS events`, [{ events: null }])
+    }).pipe(Effect.provide(Layer.merge(log, Layer.fresh(TestDatabase.layer))))
+  })
+
   it.live("begins a new version at the first event, while the old one stays as it is", () =>
     Effect.gen(function*() {
       const second = { ...Tally.main, version: 2 }
@@ -321,10 +335,10 @@ describe("run", () => {
       yield* Tally.until(10n)
       yield* Tally.append(Tally.voted("a"))
       yield* Tally.until(11n)
-      // One read may still be on its way, for the notifications of what was already read; then no more come.
+      // Wake-ups for what was already read may still be on their way; then no more come.
       const settled = reads
       yield* Effect.repeat(Effect.andThen(SqlClient.SqlClient, (sql) => sql`SELECT 1`), { times: 200 })
-      assert.isAtMost(reads, settled + 1)
+      assert.isAtMost(reads, settled + 2)
       assert.strictEqual(yield* Tally.verify(), 11n)
       yield* Fiber.interrupt(fiber)
     }).pipe(Effect.provide(database)))

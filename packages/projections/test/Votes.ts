@@ -7,23 +7,22 @@ import { EventStore } from "@composable-ts/core/EventStore"
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import type { EncodedEvent, RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as StreamId from "@composable-ts/core/StreamId"
-import { assert } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
+import assert from "node:assert/strict"
 import * as Projection from "../src/Projection.ts"
 
-/** Votes, whose first version had no weight. */
-export const Votes = Action.define("Votes", {
-  commands: {},
-  events: {
-    Voted: Event.v1({ choice: Schema.String })
-      .next({ choice: Schema.String, weight: Schema.Int }, (old) => ({ ...old, weight: 1 })),
-    Withdrawn: Event.v1({ choice: Schema.String, weight: Schema.Int }),
-    Noted: Event.v1({ text: Schema.String })
-  }
-})
+/** The events' histories: a vote's first version had no weight. */
+export const events = {
+  Voted: Event.v1({ choice: Schema.String })
+    .next({ choice: Schema.String, weight: Schema.Int }, (old) => ({ ...old, weight: 1 })),
+  Withdrawn: Event.v1({ choice: Schema.String, weight: Schema.Int }),
+  Noted: Event.v1({ text: Schema.String })
+}
+
+export const Votes = Action.define("Votes", { commands: {}, events })
 
 /** What the program before the second version wrote. */
 export const OldVotes = Action.define("Votes", { commands: {}, events: { Voted: Event.v1({ choice: Schema.String }) } })
@@ -187,11 +186,11 @@ export const verify = (name: Name = main) =>
         AS checkpoint,
       (SELECT coalesce(json_object_agg(choice, sum), '{}') FROM ${sql.literal(votes)}) AS sums,
       (SELECT coalesce(json_agg(position ORDER BY position), '[]') FROM ${sql.literal(applied)}) AS positions`
-    assert.isDefined(row)
+    assert.ok(row !== undefined)
     const { checkpoint, positions, sums } = row
-    assert(checkpoint !== null, "a read model without a checkpoint")
+    assert.ok(checkpoint !== null, "a read model without a checkpoint")
     const events = yield* log
-    assert.isAtMost(Number(checkpoint), events.length, "the checkpoint lies behind the log's end")
+    assert.ok(Number(checkpoint) <= events.length, "the checkpoint lies behind the log's end")
     assert.deepStrictEqual({ sums, positions }, fold(events.slice(0, Number(checkpoint))))
     return checkpoint
   })
@@ -207,7 +206,7 @@ export const checked = (name: Name = main) =>
 /** Some events as {@link Projection.Projection.apply} gets them. */
 export const some = (events: ReadonlyArray<RecordedEvent>): NonEmptyReadonlyArray<RecordedEvent> => {
   const [first, ...rest] = events
-  assert.isDefined(first)
+  assert.ok(first !== undefined)
   return [first, ...rest]
 }
 

@@ -73,10 +73,19 @@ export interface Options {
  * until the server has ended.
  *
  * @example
+ * ```ts
+ * import * as EmbeddedPostgres from "@composable-ts/testing/EmbeddedPostgres"
+ * import * as PgClient from "@effect/sql-pg/PgClient"
+ * import * as Effect from "effect/Effect"
+ *
  * const program = Effect.scoped(Effect.gen(function*() {
- *   const server = yield* EmbeddedPostgres.start({ dataDir: ".data" })
- *   yield* useDatabase.pipe(Effect.provide(PgClient.layer({ url: server.url })))
+ *   const server = yield* EmbeddedPostgres.start()
+ *   const query = Effect.flatMap(PgClient.PgClient, (sql) => sql`SELECT 1 + 1 AS two`)
+ *   return yield* Effect.provide(query, PgClient.layer({ url: server.url }))
  * }))
+ *
+ * await Effect.runPromise(program) // => [{ two: 2 }]
+ * ```
  */
 export const start: (options?: Options) => Effect.Effect<EmbeddedPostgres, EmbeddedPostgresError, Scope.Scope> = Effect
   .fn("EmbeddedPostgres.start")(function*(options: Options = {}) {
@@ -109,7 +118,16 @@ export const start: (options?: Options) => Effect.Effect<EmbeddedPostgres, Embed
  * these options for the length of the scope.
  *
  * @example
- * const Sql = Layer.unwrap(Effect.map(EmbeddedPostgres.databaseUrl({ dataDir: ".data" }), (url) => PgClient.layer({ url })))
+ * ```ts no-run
+ * import * as EmbeddedPostgres from "@composable-ts/testing/EmbeddedPostgres"
+ * import * as PgClient from "@effect/sql-pg/PgClient"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * export const Sql = Layer.unwrap(
+ *   Effect.map(EmbeddedPostgres.databaseUrl({ dataDir: ".data" }), (url) => PgClient.layer({ url }))
+ * )
+ * ```
  */
 export const databaseUrl: (
   options?: Options

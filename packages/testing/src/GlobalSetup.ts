@@ -3,7 +3,11 @@
  * with a temporary cluster. `TestDatabase` finds it by itself.
  *
  * @example
+ * ```ts no-run
+ * import { defineConfig } from "vitest/config"
+ *
  * export default defineConfig({ test: { globalSetup: "@composable-ts/testing/GlobalSetup" } })
+ * ```
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

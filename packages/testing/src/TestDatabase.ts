@@ -61,9 +61,20 @@ export const make: Effect.Effect<
  * Provides the SQL clients on a fresh database.
  *
  * @example
- * layer(TestDatabase.layer, { excludeTestServices: true })("the log", (it) => {
- *   it.effect("is empty at first", () => Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT 1`))
+ * ```ts no-run
+ * import * as TestDatabase from "@composable-ts/testing/TestDatabase"
+ * import { assert, layer } from "@effect/vitest"
+ * import { Effect } from "effect"
+ * import { SqlClient } from "effect/sql"
+ *
+ * layer(TestDatabase.layer, { excludeTestServices: true })("a fresh database", (it) => {
+ *   it.effect("answers", () =>
+ *     Effect.gen(function*() {
+ *       const sql = yield* SqlClient.SqlClient
+ *       assert.deepStrictEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
+ *     }))
  * })
+ * ```
  */
 export const layer: Layer.Layer<
   PgClient.PgClient | SqlClient.SqlClient,

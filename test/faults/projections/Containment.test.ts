@@ -3,7 +3,7 @@
  */
 import * as Action from "@composable-ts/core/Action"
 import * as Event from "@composable-ts/core/Event"
-import { EventDecodeFailed } from "@composable-ts/core/EventError"
+import { EventDecodeFailed, UnknownEventType } from "@composable-ts/core/EventError"
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as Projection from "@composable-ts/projections/Projection"
 import { ProjectionFailed } from "@composable-ts/projections/ProjectionError"
@@ -126,6 +126,25 @@ describe("an event among the handled types", () => {
         assert.strictEqual(yield* Tally.verify(), 20n)
       }
     }).pipe(Effect.provide(database)))
+
+  const third = Tally.events.Voted.next({ choice: Schema.String }, ({ choice }) => ({ choice }))
+  const fourth = third.next({ choice: Schema.String }, (old) => old)
+  for (const newer of [third, fourth]) {
+    it.live(`of a version ${newer.version}, by a newer program, stops the projection and is not passed over`, () =>
+      Effect.gen(function*() {
+        const NewVotes = Action.define("Votes", { commands: {}, events: { Voted: newer } })
+        yield* Tally.appendVotes(20)
+        yield* Tally.append(Result.getOrThrow(NewVotes.encode(NewVotes.Voted({ choice: "a" }))))
+        yield* Tally.appendVotes(20)
+        for (const projection of [Tally.tally(), Tally.batchTally()]) {
+          const error = yield* Effect.flip(Projection.catchUp(projection))
+          assert.instanceOf(error, ProjectionFailed)
+          assert.deepInclude(error, { after: 20n, upTo: 21n })
+          assert.instanceOf(error.cause, UnknownEventType)
+          assert.strictEqual(error.cause.type, `Voted.v${newer.version}`)
+        }
+      }).pipe(Effect.provide(database)))
+  }
 
   it.live("that does not decode is nothing to a projection that handles others", () =>
     Effect.gen(function*() {

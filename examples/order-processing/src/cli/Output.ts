@@ -8,7 +8,7 @@ import type { Money } from "../domain/Money.ts"
 
 /** `--json`. */
 export const jsonFlag = Flag.Boolean("json").pipe(
-  Flag.withDescription("Print one JSON document instead of text; amounts are exact decimal strings"),
+  Flag.withDescription("Print one JSON document instead of text; amounts are decimal strings"),
   Flag.withDefault(false)
 )
 

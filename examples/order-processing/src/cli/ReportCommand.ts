@@ -21,7 +21,7 @@ export const ReportCommand = Command.make(
   })
 ).pipe(Command.withDescription("Report orders and revenue, in all, by country and by category"))
 
-/** The report for people to read, amounts rounded to the cent. */
+/** The report for people to read. */
 export const toText = (report: OrderReport): string => {
   const totals = Table.pairs([
     ["Orders", String(report.orders)],

@@ -17,7 +17,7 @@ const Totals = Schema.Struct({
 const CountryRevenue = Schema.Struct({ country: Schema.String, orders: Schema.Int, ...revenue })
 const CategoryRevenue = Schema.Struct({ category: Schema.String, orders: Schema.Int, ...revenue })
 
-/** How many orders there are and what they bring; amounts are exact. */
+/** How many orders there are and what they bring. Each amount is an exact sum, rounded to the cent. */
 export const OrderReport = Schema.Struct({
   /** `placed` are those that are neither shipped nor cancelled. */
   ...Totals.fields,
@@ -40,8 +40,8 @@ export const reportOrders = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
   const revenue = (table: "order_summaries" | "order_lines") =>
     sql.literal(`
-      coalesce(sum(${table}.before_discounts) FILTER (WHERE status <> 'Cancelled'), 0) AS "beforeDiscounts",
-      coalesce(sum(${table}.after_discounts) FILTER (WHERE status <> 'Cancelled'), 0) AS "afterDiscounts"`)
+      round(coalesce(sum(${table}.before_discounts) FILTER (WHERE status <> 'Cancelled'), 0), 2) AS "beforeDiscounts",
+      round(coalesce(sum(${table}.after_discounts) FILTER (WHERE status <> 'Cancelled'), 0), 2) AS "afterDiscounts"`)
   return yield* Effect.gen(function*() {
     const [totals] = yield* sql`
       SELECT count(*)::int AS orders,

@@ -8,6 +8,15 @@ import * as SqlClient from "effect/sql/SqlClient"
 /** The channel on which appends are announced. */
 export const channel = (schema: string): string => `${schema}_events`
 
+/** The schema's name as SQL takes it, be it a reserved word. */
+export const quoted = (schema: string): string => `"${schema}"`
+
+/**
+ * So few events need no statistics. With them, a session plans to read the whole of a small log rather than its index,
+ * and keeps to that plan however fast the log grows, until statistics are gathered again.
+ */
+const smallLog = 10_000
+
 const events = (schema: string): ReadonlyArray<string> => [
   `
   CREATE TABLE ${schema}.events (
@@ -24,7 +33,7 @@ const events = (schema: string): ReadonlyArray<string> => [
     metadata json,
     recorded_at timestamptz NOT NULL,
     CONSTRAINT events_stream_version UNIQUE (stream_id, version)
-  )`,
+  ) WITH (autovacuum_analyze_threshold = ${smallLog}, autovacuum_vacuum_insert_threshold = ${smallLog})`,
   `CREATE UNIQUE INDEX events_command ON ${schema}.events (command_id) WHERE command_size IS NOT NULL`,
   `COMMENT ON TABLE ${schema}.events IS 'The log. Written by append() alone; never changed.'`,
   `COMMENT ON COLUMN ${schema}.events.global_position IS 'From 1, without gaps, in the order of commits.'`,
@@ -62,7 +71,7 @@ const immutability = (schema: string): ReadonlyArray<string> => [
  * Outcomes, one for each command: 0 stored, 1 version conflict (in `failed_part`, whose stream stands at `actual`),
  * 2 stored before under the same command id. Versions and positions, one for each part, are those of its last event.
  */
-const append = (schema: string): string => `
+const append = (schema: string, channel: string): string => `
   CREATE FUNCTION ${schema}.append(
     slot_stream text[],
     command_parts integer[], command_key text[],
@@ -162,7 +171,7 @@ const append = (schema: string): string => `
         event_correlation, event_causation, event_data, event_metadata
       ) AS e(part, index, stream_id, type, id, command_id, command_size, correlation_id, causation_id, data, metadata)
       WHERE first_position[e.part] > 0;
-      PERFORM pg_notify('${channel(schema)}', tip::text);
+      PERFORM pg_notify('${channel}', tip::text);
     END IF;
   END $$
 `
@@ -171,7 +180,9 @@ const migrations = (schema: string) =>
   Migrator.fromRecord({
     "0001_log": Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      for (const statement of [...events(schema), ...immutability(schema), append(schema)]) yield* sql.unsafe(statement)
+      const name = quoted(schema)
+      const statements = [...events(name), ...immutability(name), append(name, channel(schema))]
+      for (const statement of statements) yield* sql.unsafe(statement)
     })
   })
 
@@ -184,7 +195,7 @@ export const migrate = (schema: string) =>
     const sql = yield* SqlClient.SqlClient
     yield* sql.withTransaction(Effect.gen(function*() {
       yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${`composable-ts migrations ${schema}`}, 0))`
-      yield* sql.unsafe(`CREATE SCHEMA IF NOT EXISTS ${schema}`)
+      yield* sql.unsafe(`CREATE SCHEMA IF NOT EXISTS ${quoted(schema)}`)
       yield* Migrator.make({})({ loader: migrations(schema), table: `${schema}.migrations` })
     }))
   })

@@ -1,0 +1,119 @@
+/**
+ * A TCP proxy that breaks connections at moments that a test chooses by what the client sends.
+ */
+import { Effect, type Scope } from "effect"
+import { type AddressInfo, connect, createServer, type Socket } from "node:net"
+
+/**
+ * What happens to the connection at the next piece of data from the client for which `when` holds:
+ *
+ * - `requestLost`: nothing of it reaches the server, and both sides are reset.
+ * - `requestCut`: only half of it reaches the server.
+ * - `requestUnanswered`: all of it reaches the server; the client is reset at once.
+ * - `replyLost`: the server's answer is awaited, then both sides are reset and the client has none of it.
+ * - `replyCut`: the client has half of the answer's first piece.
+ * - `silenceAfterReply`: the answer's first piece reaches the client, and from then on nothing does; the connection stays.
+ */
+export interface Fault {
+  readonly when: (data: Buffer) => boolean
+  readonly kind: "requestLost" | "requestCut" | "requestUnanswered" | "replyLost" | "replyCut" | "silenceAfterReply"
+}
+
+export interface TcpProxy {
+  readonly port: number
+  /** Arranges for a fault, to happen once. */
+  readonly arrange: (fault: Fault) => void
+  /** How many of the arranged faults have happened. */
+  readonly happened: () => number
+  /** Resets every connection. */
+  readonly resetAll: () => void
+}
+
+/** Forwards to this port of 127.0.0.1 for as long as the scope is open. */
+export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<TcpProxy & { readonly close: () => void }>((resume) => {
+      const sockets = new Set<Socket>()
+      const arranged: Array<Fault> = []
+      let happened = 0
+      const takeFault = (data: Buffer): Fault["kind"] | undefined => {
+        const index = arranged.findIndex(({ when }) => when(data))
+        if (index < 0) return undefined
+        happened++
+        return arranged.splice(index, 1)[0]?.kind
+      }
+
+      const forward = (client: Socket): void => {
+        const server = connect(target, "127.0.0.1")
+        let reply: "pass" | "lose" | "cut" | "last" | "none" = "pass"
+        const reset = (): void => {
+          client.resetAndDestroy()
+          server.resetAndDestroy()
+        }
+        for (const [socket, other] of [[client, server], [server, client]] as const) {
+          sockets.add(socket)
+          socket.setNoDelay(true)
+          socket.on("error", reset)
+          socket.on("end", () => other.end())
+          socket.on("close", () => {
+            sockets.delete(socket)
+            other.destroy()
+          })
+        }
+        client.on("data", (data: Buffer) => {
+          switch (takeFault(data)) {
+            case "requestLost":
+              return reset()
+            case "requestCut":
+              return void server.write(data.subarray(0, data.length / 2), reset)
+            case "requestUnanswered":
+              return void server.write(data, () => client.resetAndDestroy())
+            case "replyLost":
+              reply = "lose"
+              break
+            case "replyCut":
+              reply = "cut"
+              break
+            case "silenceAfterReply":
+              reply = "last"
+              break
+          }
+          return void server.write(data)
+        })
+        server.on("data", (data: Buffer) => {
+          switch (reply) {
+            case "pass":
+              return void client.write(data)
+            case "lose":
+              return reset()
+            case "cut":
+              return void client.write(data.subarray(0, data.length / 2), reset)
+            case "last":
+              reply = "none"
+              return void client.write(data)
+            case "none":
+              return
+          }
+        })
+      }
+
+      const listener = createServer(forward)
+      listener.listen(0, "127.0.0.1", () => {
+        const { port } = listener.address() as AddressInfo
+        const resetAll = (): void => {
+          for (const socket of sockets) socket.resetAndDestroy()
+        }
+        resume(Effect.succeed({
+          port,
+          arrange: (fault) => void arranged.push(fault),
+          happened: () => happened,
+          resetAll,
+          close: () => {
+            listener.close()
+            resetAll()
+          }
+        }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )

@@ -1,0 +1,144 @@
+/**
+ * Backends terminated at random under 32 writers, with a subscriber that runs through it and foreign transactions that
+ * stay open. `FAULT_SECONDS` and `FAULT_SEED` choose how long and which; the seed is in the test's name.
+ */
+import * as TestDatabase from "@composable-ts/testing/TestDatabase"
+import { assert } from "@effect/vitest"
+import { Array, Effect, type Redacted, Schedule } from "effect"
+import { several, stream } from "../../../packages/postgres/test/Facts.ts"
+import * as Invariants from "../../../packages/postgres/test/Invariants.ts"
+import { random as seeded } from "../../../packages/postgres/test/NastyJson.ts"
+import * as Sabotage from "../../../packages/postgres/test/Sabotage.ts"
+import { connect, suite, type TestLog } from "../../../packages/postgres/test/TestLog.ts"
+import * as Follower from "./Follower.ts"
+import * as Writers from "./Writers.ts"
+
+const seconds = Number(process.env.FAULT_SECONDS ?? 4)
+const seed = Number(process.env.FAULT_SEED ?? Date.now() % 1_000_000)
+
+const applicationName = "store under test"
+
+/** Terminates a random one of the stores' backends, every 20 to 60 ms. */
+const terminating = (log: TestLog) => {
+  const random = seeded(seed)
+  return log.sql`SELECT pg_terminate_backend(pid) FROM (
+    SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = ${applicationName}
+    ORDER BY random() LIMIT 1) AS victim`.pipe(
+    Effect.andThen(Effect.suspend(() => Effect.sleep(20 + 40 * random()))),
+    Effect.forever
+  )
+}
+
+/** A transaction that has written, locked, and holds a snapshot. */
+const openTransaction = (url: Redacted.Redacted) =>
+  Effect.gen(function*() {
+    const client = yield* connect({ url, maxConnections: 1 })
+    const connection = yield* client.reserve
+    for (
+      const statement of [
+        "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        "CREATE TABLE IF NOT EXISTS public.foreign_rows (n int)",
+        "CREATE TEMP TABLE foreign_temp (n int)",
+        "INSERT INTO public.foreign_rows VALUES (1)",
+        "SELECT * FROM public.foreign_rows FOR SHARE"
+      ]
+    ) yield* connection.executeRaw(statement, [])
+    return connection
+  })
+
+/** So that a commit takes long enough for another to overtake it, if nothing prevents that. */
+const slowCommits = ({ sql }: TestLog) =>
+  Effect.gen(function*() {
+    yield* sql`CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN PERFORM pg_sleep(random() * random() * 0.02); RETURN NULL; END $$`
+    yield* sql`CREATE TRIGGER dawdle AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION dawdle()`
+  })
+
+const underFire = (log: TestLog, streams: number) =>
+  Effect.gen(function*() {
+    yield* slowCommits(log)
+    const stores = yield* Effect.forEach(
+      Array.range(1, 4),
+      () => log.open({ url: log.url, applicationName, maxConnections: 4 })
+    )
+    const follower = yield* Follower.follow(stores[0]!)
+    const stop = yield* Writers.start({ stores, writers: 32, streams, seed })
+    yield* Effect.raceFirst(Effect.sleep(seconds * 1_000), terminating(log))
+    yield* stop
+    return follower
+  })
+
+const outcomes = ({ history }: TestLog) => {
+  const count = (tag: string) => history.filter(({ outcome }) => outcome._tag === tag).length
+  return { stored: count("Stored"), refused: count("Refused"), unknown: count("Unknown") }
+}
+
+suite(`terminated backends (FAULT_SEED=${seed})`, (test, control) => {
+  test(
+    `T20, T21: for ${seconds} s under 32 writers, though foreign transactions stay open`,
+    (log) =>
+      Effect.gen(function*() {
+        const foreign = yield* openTransaction(log.url)
+        yield* openTransaction(yield* TestDatabase.make)
+        // Many streams: on few, the unique versions would keep the commits in order, by failing most of them.
+        const follower = yield* underFire(log, 10_000)
+        const rows = yield* Invariants.readRows(log.sql, log.schema)
+        yield* Effect.timeout(follower.received(rows.length), "10 seconds")
+        assert.deepStrictEqual(Invariants.deliveryViolations(rows, follower.delivered), [])
+        const { refused, stored, unknown } = outcomes(log)
+        assert.strictEqual(unknown, 0, "every outcome was found out")
+        assert.isAbove(stored, 100 * seconds)
+        assert.isAbove(refused, 0)
+        const [row] = yield* foreign.executeValues("SELECT count(*)::int FROM public.foreign_rows", [])
+        assert.deepStrictEqual(row, [1], "the foreign transaction was open all the time")
+      }),
+    60_000 + 2_000 * seconds
+  )
+
+  control(
+    "T20 control: with a sequence instead of the lock, the subscriber misses events",
+    (log) =>
+      Effect.gen(function*() {
+        yield* log.sql`CREATE SEQUENCE position_block`
+        yield* Sabotage.replaceInAppend(log.sql, log.schema, [
+          [`PERFORM pg_advisory_xact_lock(1129270608, '"${log.schema}".events'::regclass::oid::integer);`, ""],
+          [
+            `SELECT coalesce(max(global_position), 0) INTO head FROM "${log.schema}".events;`,
+            `head := nextval('${log.schema}.position_block') * 1000;`
+          ]
+        ])
+        // Many streams: on few, the unique versions would keep the commits in order, by failing most of them.
+        const follower = yield* underFire(log, 10_000)
+        const rows = yield* Invariants.readRows(log.sql, log.schema)
+        yield* Effect.repeat(log.store.readAll({ after: 0n, limit: 1 }), {
+          until: ({ head }) => follower.delivered.at(-1)?.globalPosition === head,
+          schedule: Schedule.spaced("10 millis")
+        })
+        assert.isAbove(rows.length, 0)
+        assert.isBelow(follower.delivered.length, rows.length)
+        assert.isNotEmpty(Invariants.deliveryViolations(rows, follower.delivered))
+      }),
+    60_000 + 2_000 * seconds
+  )
+
+  test("T62: a subscriber goes on when its LISTEN connection is terminated, and is listened for anew", (log) =>
+    Effect.gen(function*() {
+      const store = yield* log.open({ url: log.url, applicationName: "listens" })
+      const listeners = log.sql<{ pid: number }>`SELECT pid FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'listens' AND query ILIKE 'LISTEN%'`
+      const listener = Effect.map(
+        Effect.repeat(listeners, { until: (rows) => rows.length === 1, schedule: Schedule.spaced("10 millis") }),
+        ([row]) => row?.pid
+      )
+      const follower = yield* Follower.follow(store)
+      for (let round = 0; round < 3; round++) {
+        const pid = yield* listener
+        yield* log.sql`SELECT pg_terminate_backend(${pid}, 1000)`
+        yield* log.store.append(stream("a"), { _tag: "Any" }, several(2))
+        yield* Effect.timeout(follower.received(2 * (round + 1)), "5 seconds")
+        assert.notStrictEqual(yield* listener, pid)
+      }
+      const rows = yield* Invariants.readRows(log.sql, log.schema)
+      assert.deepStrictEqual(Invariants.deliveryViolations(rows, follower.delivered), [])
+    }))
+})
