@@ -49,8 +49,15 @@ export const each = <R extends AnyReducer>(reducer: R): Each<R> => ({ _tag: "Eac
 /** A feature that is sometimes there: a dialogue, say. */
 export const optional = <R extends AnyReducer>(reducer: R): Maybe<R> => ({ _tag: "Maybe", reducer })
 
+/** A case whose reducer's state can never have the case's `_tag` would never be found. */
+type Findable<C extends Readonly<Record<string, AnyReducer>>> = {
+  readonly [K in keyof C]: [Extract<StateOf<C[K]>, { readonly _tag: K }>] extends [never]
+    ? { readonly "no state of this reducer has the _tag": K }
+    : unknown
+}
+
 /** One of several features at a time, each under the `_tag` of its state. */
-export const caseOf = <const C extends Readonly<Record<string, AnyReducer>>>(cases: C): CaseOf<C> => ({
+export const caseOf = <const C extends Readonly<Record<string, AnyReducer>>>(cases: C & Findable<C>): CaseOf<C> => ({
   _tag: "CaseOf",
   cases
 })
@@ -136,19 +143,20 @@ const reducePart = (part: Part, state: State, { _tag: key, action, id }: Action,
   const before = state[key]
   if (typeof part === "function") {
     const [after, fx] = part(before, action, meta)
-    return [after === before ? state : { ...state, [key]: after }, Fx.within({ key }, fx)]
+    return placed({ key }, state, after, fx)
   }
   switch (part._tag) {
     case "Maybe": {
       if (before === null) return [state, Fx.none]
       const [after, fx] = part.reducer(before, action, meta)
-      return [after === before ? state : { ...state, [key]: after }, Fx.within({ key }, fx)]
+      return placed({ key }, state, after, after === null ? Fx.all(Fx.cancelAll, fx) : fx)
     }
     case "CaseOf": {
-      const reducer = part.cases[id!]
-      if (reducer === undefined || (before as { readonly _tag: string })._tag !== id) return [state, Fx.none]
+      if (id === undefined || (before as { readonly _tag: string })._tag !== id) return [state, Fx.none]
+      const reducer = part.cases[id]
+      if (reducer === undefined) return [state, Fx.none]
       const [after, fx] = reducer(before, action, meta)
-      return [after === before ? state : { ...state, [key]: after }, Fx.within({ key, id }, fx)]
+      return placed({ key, id }, state, after, after._tag === id ? fx : Fx.all(Fx.cancelAll, fx))
     }
     case "Each": {
       const elements = before as HashMap.HashMap<string, unknown>
@@ -162,6 +170,12 @@ const reducePart = (part: Part, state: State, { _tag: key, action, id }: Action,
     }
   }
 }
+
+/** The whole with a part's next state, and what the part wants, in its place. A part that stays leaves the whole as it is. */
+const placed = (segment: Fx.Segment, state: State, after: unknown, fx: Fx.AnyFx): Step<State, Fx.AnyFx> => [
+  after === state[segment.key] ? state : { ...state, [segment.key]: after },
+  Fx.within(segment, fx)
+]
 
 /** An action of a part as the whole sees it. */
 export const embed = (at: Fx.Path, action: unknown): unknown =>
@@ -209,8 +223,8 @@ type CombinedAction<Rs extends ReadonlyArray<AnyReducer>> = ActionOf<Rs[number]>
  * Runs reducers one after the other on the same state and action; what they want done is done together.
  *
  * A composed reducer ignores actions that are not its parts'. Any other sees every action, so its type must allow for
- * all of them. When a reducer behind a composed one takes away a part (an element of a collection, an optional feature,
- * a case), all that this part had under way is cancelled.
+ * all of them. When one takes away a part of another (an element of a collection, an optional feature, a case), or a
+ * part of a part, all that this had under way is cancelled.
  */
 export const combine = <const Rs extends ReadonlyArray<AnyReducer>>(
   ...reducers: Rs
@@ -218,14 +232,19 @@ export const combine = <const Rs extends ReadonlyArray<AnyReducer>>(
   & Reducer<CombinedState<Rs>, CombinedAction<Rs>, Fx.None | Fx.Nested<Fx.LeafOf<FxOf<Rs[number]>> | Fx.CancelAll>>
   & WithReducers<Rs> =>
 {
-  const parts: Parts = Object.assign({}, ...reducers.map((reducer) => (reducer as Partial<WithParts<Parts>>).parts))
+  const parts: Parts = Object.assign({}, ...reducers.map(partsOf))
   const outcomes = Object.assign({}, ...reducers.map((reducer) => (reducer as Partial<WithOutcomes<Asked>>).outcomes))
+  /** A reducer with parts sees to them itself. */
+  const foreign = reducers.map((reducer) => {
+    const own = partsOf(reducer)
+    return Object.fromEntries(Object.entries(parts).filter(([key]) => !Object.hasOwn(own, key)))
+  })
   const reduce = (state: State, action: Action, meta: Meta): Step<State, Fx.AnyFx> => {
     let next = state
     const fx: Array<Fx.AnyFx> = []
-    for (const reducer of reducers) {
-      const [after, wanted] = reducer(next, action, meta)
-      if (!("parts" in reducer)) removed(parts, next, after, fx)
+    for (let i = 0; i < reducers.length; i++) {
+      const [after, wanted] = reducers[i]!(next, action, meta)
+      if (after !== next) fx.push(...removed(foreign[i]!, next, after))
       next = after
       if (wanted._tag !== "None") fx.push(wanted)
     }
@@ -234,31 +253,38 @@ export const combine = <const Rs extends ReadonlyArray<AnyReducer>>(
   return Object.assign(reduce as never, { parts, outcomes })
 }
 
-/** What must be cancelled because its part is gone. */
-const removed = (parts: Parts, before: State, after: State, fx: Array<Fx.AnyFx>): void => {
-  for (const key in parts) {
-    const part = parts[key]!
+const partsOf = (reducer: AnyReducer): Parts => (reducer as Partial<WithParts<Parts>>).parts ?? {}
+
+/** What must be cancelled because its part, or a part of that, is gone. */
+const removed = (parts: Parts, before: State, after: State): ReadonlyArray<Fx.AnyFx> =>
+  Object.entries(parts).flatMap(([key, part]) => {
     const was = before[key]
     const is = after[key]
-    if (was === is || typeof part === "function") continue
+    if (was === is) return []
+    if (typeof part === "function") return removedWithin({ key }, part, was, is)
     switch (part._tag) {
       case "Maybe":
-        if (is === null) fx.push({ _tag: "CancelAll", at: [{ key }] })
-        break
+        if (is === null) return [Fx.within({ key }, Fx.cancelAll)]
+        return was === null ? [] : removedWithin({ key }, part.reducer, was, is)
       case "CaseOf": {
         const id = (was as { readonly _tag: string })._tag
-        if (id !== (is as { readonly _tag: string })._tag) fx.push({ _tag: "CancelAll", at: [{ key, id }] })
-        break
+        if (id !== (is as { readonly _tag: string })._tag) return [Fx.within({ key, id }, Fx.cancelAll)]
+        const reducer = part.cases[id]
+        return reducer === undefined ? [] : removedWithin({ key, id }, reducer, was, is)
       }
-      case "Each":
-        for (const id of HashMap.keys(was as HashMap.HashMap<string, unknown>)) {
-          if (!HashMap.has(is as HashMap.HashMap<string, unknown>, id)) {
-            fx.push({ _tag: "CancelAll", at: [{ key, id }] })
-          }
-        }
+      case "Each": {
+        const elements = is as HashMap.HashMap<string, unknown>
+        return [...was as HashMap.HashMap<string, unknown>].flatMap(([id, element]) =>
+          HashMap.has(elements, id)
+            ? removedWithin({ key, id }, part.reducer, element, HashMap.getUnsafe(elements, id))
+            : [Fx.within({ key, id }, Fx.cancelAll)]
+        )
+      }
     }
-  }
-}
+  })
+
+const removedWithin = (segment: Fx.Segment, reducer: AnyReducer, was: unknown, is: unknown): ReadonlyArray<Fx.AnyFx> =>
+  was === is ? [] : removed(partsOf(reducer), was as State, is as State).map((fx) => Fx.within(segment, fx))
 
 /** Wants something more done whenever a value that follows from the state has changed. */
 export const onChange = <R extends AnyReducer, V, const G extends Fx.AnyFx>(
@@ -273,7 +299,7 @@ export const onChange = <R extends AnyReducer, V, const G extends Fx.AnyFx>(
     const [after, fx] = reducer(state, action, meta)
     const previous = select(state)
     const value = select(after)
-    return value === previous ? [after, fx] : [after, Fx.all(fx, react(value, previous, after))]
+    return Object.is(value, previous) ? [after, fx] : [after, Fx.all(fx, react(value, previous, after))]
   }
   return Object.assign(reduce as never, reducer)
 }
