@@ -79,7 +79,7 @@ export class Inbox<A> {
       leave: () => {
         left = true
         this.#takers.delete(taker)
-        if (this.isAbandoned) this.#clear()
+        if (this.isAbandoned) { for (const { admitted } of this.#pending) Deferred.doneUnsafe(admitted, later) }
         this.#wake()
       }
     }
@@ -115,16 +115,11 @@ export class Inbox<A> {
 
   #arrival(left: () => boolean): Effect.Effect<void> {
     return Effect.callback((resume) => {
+      // Its fiber may have given way since it looked.
       if (this.#values.length > 0 || left()) return resume(Effect.void)
       const wake = () => resume(later)
       this.#waiting.add(wake)
       return Effect.sync(() => void this.#waiting.delete(wake))
     })
-  }
-
-  #clear(): void {
-    MutableList.clear(this.#values)
-    for (const { admitted } of this.#pending) Deferred.doneUnsafe(admitted, later)
-    this.#pending.clear()
   }
 }

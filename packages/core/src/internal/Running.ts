@@ -1,0 +1,241 @@
+/**
+ * A store at work: reduces what arrives, plans what that wants done, and starts it when nothing is left to reduce.
+ */
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { Meta } from "../Action.ts"
+import { embed, outcomeOf } from "../Compose.ts"
+import type * as Fx from "../Fx.ts"
+import type { AnyReducer, Instrumented } from "../Reducer.ts"
+import type { Follow, Health, Store } from "../Store.ts"
+import { type Problem, ReducerDefect, RejectedUnheard, StoreClosed } from "../StoreError.ts"
+import * as UuidV7 from "../UuidV7.ts"
+import { tell } from "./instrumentation.ts"
+import { Interpreter } from "./Interpreter.ts"
+import { Subscribers } from "./Subscribers.ts"
+
+interface Waiting<S, A, R> {
+  readonly action: A
+  /** What accompanied the action that an effect came from which sent this one. */
+  readonly cause: Meta | undefined
+  /** Told the state after the action, or why there is none; nobody is when an effect sent it. */
+  settle: ((outcome: Effect.Effect<S, R | ReducerDefect>) => void) | undefined
+}
+
+/** Ids are made when a reducer looks at them: most do not, and making one costs more than many a step. */
+class DispatchMeta implements Meta {
+  readonly time: number
+  readonly #cause: Meta | undefined
+  #id: string | undefined
+  constructor(time: number, cause: Meta | undefined) {
+    this.time = time
+    this.#cause = cause
+  }
+  get id(): string {
+    return this.#id ??= UuidV7.make(this.time)
+  }
+  get correlationId(): string {
+    return this.#cause?.correlationId ?? this.id
+  }
+  get causationId(): string {
+    return this.#cause?.id ?? this.id
+  }
+}
+
+/** Finer than the clock, whose milliseconds a reduction rarely fills. */
+declare const performance: { readonly now: () => number }
+
+const tagOf = (action: unknown): string => String((action as { readonly _tag?: unknown } | null)?._tag ?? action)
+
+const follow = ({ capacity = 16, strategy = "sliding" }: Follow = {}) => ({ capacity, strategy })
+
+/** Reduces, plans, starts: one store at work. */
+export class Running<S, A, R> {
+  #state: S
+  #status: Health["status"] = "running"
+  #inbox: Array<Waiting<S, A, R>> = []
+  #reducing = false
+  /** Whoever waits outside is told once the turn is over: it would otherwise run in the middle of it. */
+  #news: Array<() => void> = []
+  readonly #reducer: AnyReducer
+  /** The name under which actions are told of; none, when they are not. */
+  readonly #feature: string | undefined
+  readonly #context: Context.Context<never>
+  readonly #now: () => number
+  readonly #interpreter: Interpreter
+  readonly #changes = new Subscribers<S>()
+  readonly #actions = new Subscribers<A>()
+  readonly #problems = new Subscribers<Problem>()
+  readonly #awaited = new Set<Awaited<S>>()
+
+  constructor(reducer: AnyReducer, initial: S, context: Context.Context<never>, now: () => number) {
+    this.#reducer = reducer
+    this.#feature = (reducer as Partial<Instrumented>).instrumented
+    this.#state = initial
+    this.#context = context
+    this.#now = now
+    this.#interpreter = new Interpreter({
+      context,
+      now,
+      feed: (at, action, cause) => {
+        this.#receive({ action: embed(at, action) as A, cause, settle: undefined })
+        return this.#room
+      },
+      outcomeOf: (at, name) => outcomeOf(reducer, at, name),
+      saveSnapshot: () => Effect.void,
+      report: (problem) => this.#report(problem)
+    })
+  }
+
+  get store(): Store<S, A, R> {
+    const changes = (how?: Follow) => this.#changes.stream(follow(how), () => [this.#state])
+    const dispatch = (action: A) => Effect.suspend(() => this.#dispatch(action))
+    return {
+      dispatch,
+      dispatchAndAwait: (action, predicate, timeout) =>
+        Effect.suspend(() => {
+          const awaited = new Awaited(predicate)
+          this.#awaited.add(awaited)
+          return dispatch(action).pipe(
+            Effect.flatMap((state) => predicate(state) ? Effect.succeed(state) : awaited.state),
+            Effect.timeoutOption(timeout),
+            Effect.ensuring(Effect.sync(() => this.#awaited.delete(awaited)))
+          )
+        }),
+      state: Effect.sync(() => this.#state),
+      changes,
+      select: (selector, how) => Stream.changes(Stream.map(changes(how), selector)),
+      actions: (how) => this.#actions.stream(follow(how), () => []),
+      problems: (how) => this.#problems.stream(follow(how), () => []),
+      idle: this.#interpreter.idle,
+      health: Effect.sync(() => ({
+        status: this.#status,
+        inFlight: this.#interpreter.size,
+        mailbox: this.#inbox.length
+      }))
+    }
+  }
+
+  #dispatch(action: A): Effect.Effect<S, R | StoreClosed | ReducerDefect> {
+    if (this.#status !== "running") return Effect.fail(new StoreClosed({ action: tagOf(action) }))
+    let outcome: Effect.Effect<S, R | ReducerDefect> | undefined
+    const waiting: Waiting<S, A, R> = {
+      action,
+      cause: undefined,
+      settle: (settled) => {
+        outcome = settled
+      }
+    }
+    this.#receive(waiting)
+    // Reduced by now, unless this very call came from within a reduction: then it waits for its turn.
+    const settled = outcome ?? Effect.callback<S, R | ReducerDefect>((resume) => {
+      waiting.settle = (late) => {
+        this.#news.push(() => resume(late))
+      }
+    })
+    const room = this.#room
+    return room === undefined ? settled : Effect.andThen(room, settled)
+  }
+
+  /** Takes an action in; unless a reduction is under way, which will come to it, reduces all that waits. */
+  #receive(waiting: Waiting<S, A, R>): void {
+    this.#inbox.push(waiting)
+    if (this.#reducing) return
+    this.#reducing = true
+    try {
+      do {
+        for (let i = 0; i < this.#inbox.length; i++) this.#reduce(this.#inbox[i]!)
+        this.#inbox.length = 0
+        if (this.#interpreter.hasPlans) this.#interpreter.carryOut()
+      } while (this.#inbox.length > 0)
+    } finally {
+      this.#reducing = false
+    }
+    const news = this.#news
+    if (news.length === 0) return
+    this.#news = []
+    for (const tell of news) tell()
+  }
+
+  #reduce({ action, cause, settle }: Waiting<S, A, R>): void {
+    const meta = new DispatchMeta(this.#now(), cause)
+    const before = this.#state
+    const begun = this.#feature === undefined ? 0 : performance.now()
+    let state: S
+    let fx: Fx.AnyFx
+    try {
+      ;[state, fx] = this.#reducer(this.#state, action, meta)
+    } catch (thrown) {
+      const defect = new ReducerDefect({ action: tagOf(action), cause: thrown })
+      return settle === undefined ? this.#report(defect) : settle(Effect.fail(defect))
+    }
+    if (fx._tag === "Reject") {
+      return settle === undefined
+        ? this.#report(new RejectedUnheard({ action: tagOf(action), reason: fx.reason }))
+        : settle(Effect.fail(fx.reason as R))
+    }
+    if (this.#changes.some && state !== this.#state) this.#news.push(() => this.#changes.publish(state))
+    if (this.#actions.some) this.#news.push(() => this.#actions.publish(action))
+    if (this.#awaited.size > 0) {
+      this.#news.push(() => {
+        for (const awaited of this.#awaited) awaited.see(state)
+      })
+    }
+    this.#state = state
+    if (this.#feature !== undefined) {
+      const millis = performance.now() - begun
+      const reduction = { feature: this.#feature, action: tagOf(action), before, after: state, effects: fx, millis }
+      this.#news.push(() => Effect.runForkWith(this.#context)(tell(reduction)))
+    }
+    if (fx._tag !== "None") this.#interpreter.plan(fx, meta)
+    settle?.(Effect.succeed(state))
+  }
+
+  #report(problem: Problem): void {
+    const tell = () => {
+      this.#problems.publish(problem)
+      Effect.runForkWith(this.#context)(Effect.logError(problem))
+    }
+    if (this.#reducing) this.#news.push(tell)
+    else tell()
+  }
+
+  get #room(): Effect.Effect<void> | undefined {
+    const changes = this.#changes.room
+    const actions = this.#actions.room
+    return changes === undefined ? actions : actions === undefined ? changes : Effect.andThen(changes, actions)
+  }
+
+  close(deadline: Duration.Input): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      this.#status = "draining"
+      const unfinished = yield* this.#interpreter.close(deadline)
+      this.#status = "closed"
+      if (unfinished.length > 0) yield* Effect.logWarning("A store closed with unfinished effects", unfinished)
+    })
+  }
+}
+
+/** Somebody who waits for a state. */
+class Awaited<S> {
+  readonly #predicate: (state: S) => boolean
+  #found: { readonly state: S } | undefined
+  #resume: ((state: Effect.Effect<S>) => void) | undefined
+
+  constructor(predicate: (state: S) => boolean) {
+    this.#predicate = predicate
+  }
+
+  see(state: S): void {
+    if (this.#found !== undefined || !this.#predicate(state)) return
+    this.#found = { state }
+    this.#resume?.(Effect.succeed(state))
+  }
+
+  readonly state: Effect.Effect<S> = Effect.callback((resume) => {
+    if (this.#found === undefined) this.#resume = resume
+    else resume(Effect.succeed(this.#found.state))
+  })
+}
