@@ -7,7 +7,7 @@ import * as Message from "@composable-ts/core/Message"
 import type { EncodedEvent } from "@composable-ts/core/RecordedEvent"
 import * as EventBusContract from "@composable-ts/testing/EventBusContract"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Result, Schema, Stream } from "effect"
+import { Effect, Fiber, Result, Scheduler, Schema, Stream } from "effect"
 
 EventBusContract.suite("MemoryEventBus", MemoryEventBus.layer)
 
@@ -24,6 +24,16 @@ const upTo = (count: number) => Array.from({ length: count }, (_, i) => i)
 
 /** Lets every other fiber go on until none can. */
 const settle = Effect.forEach(upTo(100), () => Effect.yieldNow, { discard: true })
+
+describe("a bus whose fibers give way after every few steps", () => {
+  for (const steps of [3, 4, 5, 7]) {
+    it.live(`keeps the contract, when it is ${steps}`, () =>
+      Effect.gen(function*() {
+        const bus = yield* MemoryEventBus.make
+        for (const { check } of EventBusContract.cases) yield* Effect.scoped(check(bus))
+      }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, steps)))
+  }
+})
 
 describe("suspend", () => {
   it.effect("a publisher is never further ahead than the capacity", () =>
@@ -72,14 +82,14 @@ describe("suspend", () => {
       yield* publish(bus, [0])
       for (let tick = 1; tick <= 500; tick++) {
         const publisher = yield* Effect.forkScoped(publish(bus, [tick]))
-        // Some are interrupted before they begin, some while they wait.
-        if (tick % 2 === 0) yield* Effect.yieldNow
+        // Interrupted before it begins, at any step of its way, or while it waits.
+        for (let steps = 0; steps < tick % 8; steps++) yield* Effect.yieldNow
         yield* Fiber.interrupt(publisher)
       }
       const last = yield* Effect.forkScoped(publish(bus, [501]))
       assert.deepStrictEqual(yield* first(deliveries, 2), [0, 501])
       yield* Fiber.join(last)
-    }))
+    }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, 3)))
 
   it.effect("publishers who wait go on when the subscriber leaves", () =>
     Effect.gen(function*() {
