@@ -99,12 +99,15 @@ export interface Service {
  * - Each subscriber gets each message of its topics, and each group of subscribers gets it once, in one of its members.
  * - Messages that one publisher sends to one topic, each after the other, arrive in that order. A group's members work
  *   at the same time, so what one of them makes of a message may be done before what another made of an earlier one.
+ * - A member of a group that takes nothing holds up nobody; one that leaves takes along only what it was given.
  * - A subscriber that chose `suspend` misses nothing between its beginning and its end, as long as the program runs.
  * - No subscriber keeps more messages waiting than its capacity.
  * - What a sender or a receiver does to a message's data changes nothing for the others.
  *
  * What no bus promises: that messages of different publishers or topics keep their order, and that a message is handled.
  * Receivers compare {@link Message.id}s where a second delivery would harm.
+ *
+ * A subscriber that chose `suspend`, and publishes to the topic that it reads, can wait for itself for ever.
  *
  * The bus in memory delivers at most once. With nobody listening a message is gone. One that a member of a group had
  * taken when it failed is not given to another. When a group's last member leaves, what waited for the group is gone.

@@ -79,7 +79,7 @@ export class Inbox<A> {
       leave: () => {
         left = true
         this.#takers.delete(taker)
-        if (this.isAbandoned) { for (const { admitted } of this.#pending) Deferred.doneUnsafe(admitted, later) }
+        if (this.isAbandoned) this.#admitAll()
         this.#wake()
       }
     }
@@ -101,6 +101,11 @@ export class Inbox<A> {
       Deferred.doneUnsafe(pending.admitted, later)
       return
     }
+  }
+
+  /** Nobody is left for whom the values could wait. */
+  #admitAll(): void {
+    for (const { admitted } of this.#pending) Deferred.doneUnsafe(admitted, later)
   }
 
   /**
