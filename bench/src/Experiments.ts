@@ -5,6 +5,7 @@ import type { Experiment } from "./Contest.ts"
 import * as Append from "./experiments/Append.ts"
 import * as CatchUp from "./experiments/CatchUp.ts"
 import * as Command from "./experiments/Command.ts"
+import * as Dispatch from "./experiments/Dispatch.ts"
 import * as InMemory from "./experiments/InMemory.ts"
 import * as Lag from "./experiments/Lag.ts"
 import * as Load from "./experiments/Load.ts"
@@ -16,6 +17,7 @@ export const all: ReadonlyArray<Experiment> = [
   ...Command.experiments,
   ...Load.experiments,
   ...InMemory.experiments,
+  ...Dispatch.experiments,
   ...CatchUp.experiments,
   ...Projections.experiments,
   ...Lag.experiments

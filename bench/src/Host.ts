@@ -1,9 +1,10 @@
 /**
  * On what the figures were measured.
  */
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { arch, cpus, loadavg, platform, release, totalmem } from "node:os"
+import { join } from "node:path"
 
 /** The machine. */
 export interface Machine {
@@ -29,14 +30,20 @@ export const machine = (): Machine => {
 
 const require = createRequire(import.meta.url)
 
+/** Found by where it lies: not every package lets its manifest be imported. */
+const manifestOf = (name: string): string => {
+  const paths = require.resolve.paths(name) ?? []
+  return paths.map((path) => join(path, name, "package.json")).find(existsSync)!
+}
+
 const versionOf = (manifest: string): string =>
   (JSON.parse(readFileSync(manifest, "utf8")) as { readonly version: string }).version
+
+const packages = ["effect", "@effect/sql-pg", "pg", "redux", "@reduxjs/toolkit", "xstate"]
 
 /** Of Node, and of the packages that take part. */
 export const versions = (): Readonly<Record<string, string>> => ({
   "composable-ts": versionOf(new URL("../../packages/core/package.json", import.meta.url).pathname),
   node: process.versions.node,
-  effect: versionOf(require.resolve("effect/package.json")),
-  "@effect/sql-pg": versionOf(require.resolve("@effect/sql-pg/package.json")),
-  pg: versionOf(require.resolve("pg/package.json"))
+  ...Object.fromEntries(packages.map((name) => [name, versionOf(manifestOf(name))]))
 })

@@ -9,6 +9,7 @@ import * as Fx from "@composable-ts/core/Fx"
 import type * as StreamId from "@composable-ts/core/StreamId"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { contentAt, initial, totalOf } from "./OrderContent.ts"
 
 const Line = Schema.Struct({
   sku: Schema.String,
@@ -36,21 +37,6 @@ export const Order = Action.define("Order", {
 export type OrderEvent = Action.EventOf<typeof Order>
 export type OrderCommand = Action.CommandOf<typeof Order>
 
-export interface State {
-  readonly placed: boolean
-  readonly revisions: number
-  readonly total: number
-}
-
-const initial: State = { placed: false, revisions: 0, total: 0 }
-
-/** What the lines cost. */
-export const totalOf = ({ lines }: OrderCommand): number => {
-  let total = 0
-  for (const { quantity, unitPrice } of lines) total += quantity * unitPrice
-  return total
-}
-
 /** The order's rules. */
 export const order = Aggregate.define(Order, {
   initial,
@@ -77,27 +63,15 @@ export const order = Aggregate.define(Order, {
   }
 })
 
-const content = (id: string, index: number) => ({
-  orderId: id,
-  customerId: "0192f3a4-7c1e-7d52-9b1a-5e0c3f6d2a91",
-  currency: "EUR",
-  lines: [
-    { sku: "KEY-0815-DE", quantity: 1 + index % 3, unitPrice: 8_990 },
-    { sku: "MOUSE-47-BK", quantity: 2, unitPrice: 2_495 },
-    { sku: "PAD-XL", quantity: 1, unitPrice: 1_290 }
-  ],
-  note: "Leave the parcel at the reception desk"
-})
-
 /** The command that places an order. */
-export const place = (id: string): OrderCommand => Order.Place(content(id, 0))
+export const place = (id: string): OrderCommand => Order.Place(contentAt(id, 0))
 
 /** A command that revises an order; the index varies it. */
-export const revise = (id: string, index: number): OrderCommand => Order.Revise(content(id, index))
+export const revise = (id: string, index: number): OrderCommand => Order.Revise(contentAt(id, index))
 
 /** The event with this version in the stream of an order. */
 export const eventAt = (id: string, version: number): OrderEvent => {
-  const payload = content(id, version)
+  const payload = contentAt(id, version)
   return version === 0
     ? Order.Placed({ ...payload, total: totalOf(place(id)) })
     : Order.Revised({ ...payload, total: totalOf(revise(id, version)) })
@@ -108,10 +82,3 @@ export const encodedAt = (id: string, version: number) => Result.getOrThrow(Orde
 
 /** The stream of an order. */
 export const streamOf = (id: string): StreamId.StreamId => Result.getOrThrow(Aggregate.streamId(order, id))
-
-/** What replaying so many events of an order must lead to. */
-export const stateAfter = (id: string, events: number): State => ({
-  placed: true,
-  revisions: events - 1,
-  total: totalOf(revise(id, events - 1))
-})

@@ -5,8 +5,7 @@
 import * as Effect from "effect/Effect"
 import { monitorEventLoopDelay, PerformanceObserver } from "node:perf_hooks"
 import { setTimeout } from "node:timers/promises"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
+import * as Garbage from "./Garbage.ts"
 
 /** What one round of work did to the process. */
 export interface Pressure {
@@ -20,13 +19,10 @@ export interface Pressure {
 
 const resolution = 2
 
-setFlagsFromString("--expose-gc")
-const collectGarbage = runInNewContext("gc") as () => void
-
 /** Measures the pressure while the effect runs. It begins with a clean heap, so that nobody pays for others' garbage. */
 export const during = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<readonly [A, Pressure], E, R> =>
   Effect.scoped(Effect.gen(function*() {
-    collectGarbage()
+    Garbage.collect()
     const collections: Array<PerformanceEntry> = []
     const observer = new PerformanceObserver((list) => void collections.push(...list.getEntries()))
     const delay = monitorEventLoopDelay({ resolution })

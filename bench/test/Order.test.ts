@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { encodedAt, eventAt, order, stateAfter } from "../src/Order.ts"
+import { encodedAt, eventAt, order } from "../src/Order.ts"
+import { stateAfter } from "../src/OrderContent.ts"
 
 describe("Order", () => {
   it("an event's body takes about 313 bytes", () => {

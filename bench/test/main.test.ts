@@ -46,12 +46,24 @@ const measure = async (...ids: ReadonlyArray<string>): Promise<Report> => {
 
 describe("pnpm bench", () => {
   it("measures rows in memory, without any server", { timeout: 30_000 }, async () => {
-    const { machine, profile, versions } = await measure("reducer.step", "store.memory", "replay.memory")
+    const { machine, profile, rows, versions } = await measure(
+      "reducer.step",
+      "store.memory",
+      "replay.memory",
+      "store.dispatch"
+    )
     assert.strictEqual(profile, "smoke")
     assert.isNull(machine.postgres)
     assert.isAbove(machine.cpus, 0)
     assert.strictEqual(versions["node"], process.versions.node)
     assert.notProperty(versions, "postgres")
+    const peers = rows.find(({ id }) => id === "store.dispatch")!
+    assert.deepStrictEqual(
+      Object.keys(peers.peers),
+      ["redux", "@reduxjs/toolkit", "@reduxjs/toolkit, listening", "xstate"]
+    )
+    assert.deepStrictEqual(peers.faults, {})
+    for (const name of ["redux", "@reduxjs/toolkit", "xstate"]) assert.match(versions[name] ?? "", /^\d+\.\d+\.\d+$/)
   })
 
   it("measures rows on the server, and names its durability", { timeout: 60_000 }, async () => {

@@ -10,18 +10,9 @@ import * as Effect from "effect/Effect"
 import { isDeepStrictEqual } from "node:util"
 import type { Experiment, Outcome } from "../Contest.ts"
 import * as Log from "../Log.ts"
-import {
-  eventAt,
-  order,
-  type OrderCommand,
-  type OrderEvent,
-  place,
-  revise,
-  type State,
-  stateAfter,
-  streamOf,
-  totalOf
-} from "../Order.ts"
+import { eventAt, order, type OrderCommand, type OrderEvent, place, revise, streamOf } from "../Order.ts"
+import { type State, stateAfter, totalOf } from "../OrderContent.ts"
+import * as Peer from "../Peer.ts"
 import { numbers, rate } from "../Timing.ts"
 
 const meta: Meta = { id: "command", time: 0, correlationId: "command", causationId: "command" }
@@ -88,10 +79,14 @@ const plainStep = (state: State, command: OrderCommand, take: Take): State => {
 const reducer: Experiment = {
   measures: [{ id: "reducer.step", unit: "steps/s", better: "higher" }],
   open: ({ milliseconds }) =>
-    Effect.succeed({
-      floor: () => Effect.sync(() => steps("reducer.step", milliseconds, plainStep)),
-      ours: () => Effect.sync(() => steps("reducer.step", milliseconds, ourStep))
-    })
+    Effect.map(
+      Peer.openAll(["@reduxjs/toolkit", "xstate"], "reducer.step", milliseconds),
+      (peers) => ({
+        floor: () => Effect.sync(() => steps("reducer.step", milliseconds, plainStep)),
+        ours: () => Effect.sync(() => steps("reducer.step", milliseconds, ourStep)),
+        peers
+      })
+    )
 }
 
 const orderIds: ReadonlyArray<string> = numbers(32).map((index) => `${index}`)

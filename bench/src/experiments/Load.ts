@@ -8,7 +8,8 @@ import { isDeepStrictEqual } from "node:util"
 import type { Experiment } from "../Contest.ts"
 import { connections, work } from "../floor/Connection.ts"
 import * as Log from "../Log.ts"
-import { order, stateAfter } from "../Order.ts"
+import { order } from "../Order.ts"
+import { stateAfter } from "../OrderContent.ts"
 import { numbers, p50, sequence, sequenceAsync } from "../Timing.ts"
 
 const streams = 10
