@@ -67,9 +67,14 @@ export interface Vocabulary<C extends { readonly _tag: string }, E extends { rea
   readonly decode: (recorded: RecordedEvent) => Result.Result<E, UnknownEventType | EventDecodeFailed>
 }
 
-/** Any feature's vocabulary. */
 // eslint-disable-next-line typescript/no-explicit-any -- a bound that every vocabulary must fit, whatever its actions
-export type AnyVocabulary = Vocabulary<any, any>
+type Whatever = any
+
+/** Any feature's vocabulary; also of a feature without events, or without commands. */
+export type AnyVocabulary =
+  | Vocabulary<Whatever, Whatever>
+  | Vocabulary<Whatever, never>
+  | Vocabulary<never, Whatever>
 
 /** The union of a feature's commands. */
 export type CommandOf<V extends AnyVocabulary> = V extends Vocabulary<infer C, infer _E> ? C : never
@@ -140,7 +145,7 @@ export const define = <const C extends Commands, const E extends Events>(
     storedTypes[tag] = [...versions.keys()]
     eventTypes[tag] = `${tag}.v${declared.version}`
   }
-  const vocabulary: AnyVocabulary = {
+  const vocabulary: Vocabulary<Whatever, Whatever> = {
     name,
     Command: Schema.toCodecJson(Schema.TaggedUnion(commands as Record<string, Schema.Struct.Fields>)) as never,
     isCommand: (action): action is never => Object.hasOwn(commands, action._tag),

@@ -43,6 +43,17 @@ export type Unions = [
   Proof<Equals<keyof typeof Order.storedTypes, "Placed" | "Shipped" | "Cancelled">>
 ]
 
+const Counter = Action.define("Counter", { commands: { Increment: {} }, events: {} })
+const Feed = Action.define("Feed", { commands: {}, events: { Posted: Event.v1({ text: Schema.String }) } })
+
+/** A feature may do without events, or without commands. */
+export type OneKindOnly = [
+  Proof<Equals<Flat<Action.ActionOf<typeof Counter>>, { readonly _tag: "Increment" }>>,
+  Proof<Equals<Action.EventOf<typeof Counter>, never>>,
+  Proof<Equals<Flat<Action.ActionOf<typeof Feed>>, { readonly _tag: "Posted"; readonly text: string }>>,
+  Proof<Equals<Action.CommandOf<typeof Feed>, never>>
+]
+
 const placed = Order.Placed({ orderId: OrderId.make("1"), currency: "EUR" })
 const ship = Order.Ship({ carrier: "ups" })
 const decoded = Order.decode(a<RecordedEvent>())
