@@ -72,8 +72,11 @@ export interface ReadAllOptions {
   readonly after: bigint
   /** How many positions of the log to look at, at the most; so the events are no more than that. */
   readonly limit: number
-  /** Only events of these stored types. Default: all. */
-  readonly types?: ReadonlyArray<string> | undefined
+  /**
+   * Only events of these names, in whatever version: also in one that only a newer program knows, because to pass over
+   * it would be to lose it. Default: all.
+   */
+  readonly names?: ReadonlyArray<string> | undefined
 }
 
 /** A page of the log, in order of global position. */
@@ -89,7 +92,8 @@ export interface LogPage {
 export interface SubscribeOptions {
   /** Events behind this global position; `0n` from the beginning, the {@link LogPage.head} of a read from now on. */
   readonly after: bigint
-  readonly types?: ReadonlyArray<string> | undefined
+  /** Only events of these names, in whatever version. Default: all. */
+  readonly names?: ReadonlyArray<string> | undefined
 }
 
 /** What an implementation of the event store provides. */
@@ -164,13 +168,13 @@ const load = (read: Operations["read"]): Service["load"] => (streamId, options =
   })
 }
 
-const subscribe = (operations: Operations): Service["subscribe"] => ({ after, types }) =>
+const subscribe = (operations: Operations): Service["subscribe"] => ({ after, names }) =>
   Stream.unwrap(Effect.gen(function*() {
     const appended = yield* operations.listen
     return Stream.paginate({ after, caughtUp: false }, (state) =>
       Effect.gen(function*() {
         if (state.caughtUp) yield* appended
-        const page = yield* operations.readAll({ after: state.after, limit: pageSize, types })
+        const page = yield* operations.readAll({ after: state.after, limit: pageSize, names })
         return [page.events, Option.some({ after: page.position, caughtUp: page.position >= page.head })]
       }))
   }))

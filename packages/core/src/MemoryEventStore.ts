@@ -10,7 +10,7 @@ import type * as Schema from "effect/Schema"
 import * as EventStore from "./EventStore.ts"
 import { CommandIdConflict, EventStoreError, VersionConflict } from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
-import type { RecordedEvent } from "./RecordedEvent.ts"
+import { nameOf, type RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
@@ -133,11 +133,11 @@ const read = (log: Log): EventStore.Operations["read"] => (streamId, options = {
     return options.maxCount === undefined ? range : range.slice(0, options.maxCount)
   })
 
-const readAll = (log: Log): EventStore.Operations["readAll"] => ({ after, limit, types }) =>
+const readAll = (log: Log): EventStore.Operations["readAll"] => ({ after, limit, names }) =>
   Effect.sync(() => {
     const page = log.all.slice(Number(after), Number(after) + limit)
     return {
-      events: types === undefined ? page : page.filter((event) => types.includes(event.type)),
+      events: names === undefined ? page : page.filter((event) => names.includes(nameOf(event.type))),
       position: page.at(-1)?.globalPosition ?? after,
       head: BigInt(log.all.length)
     }

@@ -33,3 +33,9 @@ export interface RecordedEvent {
   /** Whatever the appender added. */
   readonly metadata: Schema.JsonObject
 }
+
+/** The name of an event whose versioned type is this: `OrderPlaced` of `OrderPlaced.v2`. */
+export const nameOf = (type: string): string => {
+  const dot = type.indexOf(".")
+  return dot < 0 ? type : type.slice(0, dot)
+}

@@ -193,11 +193,11 @@ const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["r
       WHERE global_position > $1 AND global_position <= $1 + $2 ${filter}
     ) AS page ON true ORDER BY global_position`
   const all = select("")
-  const some = select("AND type = ANY($3)")
-  return ({ after, limit, types }) => {
-    const statement = types === undefined
+  const some = select("AND split_part(type, '.', 1) = ANY($3)")
+  return ({ after, limit, names }) => {
+    const statement = names === undefined
       ? client.unsafe(all, [after, limit])
-      : client.unsafe(some, [after, limit, types])
+      : client.unsafe(some, [after, limit, names])
     return Effect.mapBoth(statement.values, {
       onFailure: failed("read the log"),
       onSuccess: (values) => {

@@ -130,10 +130,10 @@ const reads: ReadonlyArray<Operation> = [
     run: (store) => store.readAll({ after: 200_000n, limit: 500 })
   },
   {
-    name: "readAll of types",
+    name: "readAll of names",
     indexes: ["events_pkey"],
     pages: 30,
-    run: (store) => store.readAll({ after: 100_000n, limit: 500, types: ["Rare.v1", "None.v1"] })
+    run: (store) => store.readAll({ after: 100_000n, limit: 500, names: ["Rare", "None"] })
   },
   {
     name: "readCommand",

@@ -25,8 +25,8 @@ type Tag = { readonly _tag: string }
 
 /** A projection: `E` how its handlers fail, `R` what they need. */
 export interface Projection<out E, out R> extends Checkpoint.Owner {
-  /** The stored types of the events that it applies; the database filters the rest. */
-  readonly types: ReadonlyArray<string>
+  /** The names of the events that it applies; the database filters the rest. */
+  readonly events: ReadonlyArray<string>
   readonly setUp: Effect.Effect<void, E, R>
   /** Applies some events, in order of global position. */
   readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, E | DecodeError, R>
@@ -84,7 +84,7 @@ type Handled<H> = Extract<H[keyof H], (...args: never) => unknown> extends (...a
  *   }
  * })
  *
- * views.types // => ["PageSeen.v1"]
+ * views.events // => ["PageSeen"]
  * ```
  */
 export const define = <C extends Tag, Event extends Tag, E, R, const H extends Handlers<Event>>(
@@ -103,7 +103,7 @@ export const define = <C extends Tag, Event extends Tag, E, R, const H extends H
     name: declaration.name,
     version: declaration.version,
     setUp: declaration.setUp,
-    types: handled.flatMap((tag) => source.storedTypes[tag]),
+    events: handled,
     apply: (events) =>
       Effect.forEach(events, (recorded) =>
         Effect.flatMap(
@@ -137,7 +137,7 @@ export const defineBatch = <
   name: declaration.name,
   version: declaration.version,
   setUp: declaration.setUp,
-  types: declaration.events.flatMap((tag) => source.storedTypes[tag]),
+  events: declaration.events,
   apply: (events) =>
     Effect.flatMap(
       Effect.fromResult(
@@ -222,24 +222,6 @@ const prepare = <E, R>(projection: Projection<E, R>) =>
     )
   }).pipe(failsAs(projection, { after: 0n, upTo: 0n }), patiently(projection))
 
-const newerVersions = 10
-
-/**
- * A newer program may have stored versions that this one does not declare. Filtered out by the database, they would be
- * passed over without a word, so the next ones of each event are asked for as well: to meet one stops the projection.
- */
-const withNewer = (types: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const latest = new Map<string, number>()
-  for (const type of types) {
-    const [, name, version] = /^(.+)\.v(\d+)$/.exec(type) ?? []
-    if (name !== undefined) latest.set(name, Math.max(latest.get(name) ?? 0, Number(version)))
-  }
-  const newer = [...latest].flatMap(([name, version]) =>
-    Array.from({ length: newerVersions }, (_, i) => `${name}.v${version + 1 + i}`)
-  )
-  return [...types, ...newer]
-}
-
 /** Applies the next events, if there are any. Tells how far the read model is for certain, and how far the log. */
 const step = <E, R>(projection: Projection<E, R>, limit: number) =>
   Effect.gen(function*() {
@@ -248,7 +230,7 @@ const step = <E, R>(projection: Projection<E, R>, limit: number) =>
     const sql = yield* SqlClient.SqlClient
     const checkpoint = yield* Checkpoint.read(projection)
     if (checkpoint === undefined) return yield* new CheckpointMissing({ projection: name, version })
-    const page = yield* events.readAll({ after: checkpoint, limit, types: withNewer(projection.types) })
+    const page = yield* events.readAll({ after: checkpoint, limit, names: projection.events })
     if (page.head < checkpoint) {
       return yield* new CheckpointAhead({ projection: name, version, checkpoint, head: page.head })
     }

@@ -143,7 +143,7 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
       readAll: (options) =>
         Effect.map(
           store.readAll(options),
-          (page) => options.types === undefined ? page : { ...page, position: page.head }
+          (page) => options.names === undefined ? page : { ...page, position: page.head }
         )
     })
   ],
@@ -151,12 +151,12 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
     "loses what came between catching up and following",
     /subscribe: /,
     (store) => ({
-      subscribe: ({ after, types }) =>
+      subscribe: ({ after, names }) =>
         Stream.unwrap(Effect.gen(function*() {
-          const { events } = yield* store.readAll({ after, limit: 1_000_000, types })
+          const { events } = yield* store.readAll({ after, limit: 1_000_000, names })
           yield* Effect.yieldNow
           const { head } = yield* store.readAll({ after: 0n, limit: 1 })
-          return Stream.concat(Stream.fromIterable(events), store.subscribe({ after: head, types }))
+          return Stream.concat(Stream.fromIterable(events), store.subscribe({ after: head, names }))
         }))
     })
   ],
@@ -164,10 +164,10 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
     "delivers an event twice at the seam",
     /without gap or duplicate/,
     (store) => ({
-      subscribe: ({ after, types }) =>
+      subscribe: ({ after, names }) =>
         Stream.unwrap(
-          Effect.map(store.readAll({ after, limit: 100, types }), ({ events, position }) =>
-            Stream.concat(Stream.fromIterable(events), store.subscribe({ after: position - 1n, types })))
+          Effect.map(store.readAll({ after, limit: 100, names }), ({ events, position }) =>
+            Stream.concat(Stream.fromIterable(events), store.subscribe({ after: position - 1n, names })))
         )
     })
   ],
@@ -180,11 +180,11 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
     "lets a subscriber wait for ever",
     /idle at the head/,
     (store) => ({
-      subscribe: ({ after, types }) =>
+      subscribe: ({ after, names }) =>
         Stream.paginate(
           after,
           (after) =>
-            Effect.map(store.readAll({ after, limit: 1_000, types }), ({ events, head, position }) => [
+            Effect.map(store.readAll({ after, limit: 1_000, names }), ({ events, head, position }) => [
               events,
               position < head ? Option.some(position) : Option.none()
             ])

@@ -38,6 +38,9 @@ export const counted = (count: number): EncodedEvent => Result.getOrThrow(Contra
 /** Their stored types. */
 export const notedType = "Noted.v1"
 export const countedType = "Counted.v1"
+/** The names of the events of these types. */
+export const notedName = "Noted"
+export const countedName = "Counted"
 
 /** As many as asked for, each different. */
 export const several = (count: number): NonEmptyReadonlyArray<EncodedEvent> => [

@@ -7,11 +7,12 @@ import assert from "node:assert/strict"
 import {
   type Case,
   counted,
-  countedType,
+  countedName,
   countFrom,
   freshStream,
   headOf,
   noted,
+  notedName,
   notedType,
   positions,
   positionsAfter,
@@ -105,13 +106,13 @@ export const subscribeCases: ReadonlyArray<Case> = [
       })
   },
   {
-    name: "subscribe: only the types asked for, also when pages of others lie between",
+    name: "subscribe: only the events asked for, also when pages of others lie between",
     check: (store) =>
       Effect.gen(function*() {
         const after = yield* headOf(store)
         const streamId = freshStream()
         const reader = yield* Effect.forkScoped(
-          Stream.runCollect(Stream.take(store.subscribe({ after, types: [notedType] }), 3))
+          Stream.runCollect(Stream.take(store.subscribe({ after, names: [notedName] }), 3))
         )
         for (let i = 0; i < 3; i++) {
           yield* store.append(streamId, any, several(600))
@@ -120,7 +121,7 @@ export const subscribeCases: ReadonlyArray<Case> = [
         const seen = yield* Fiber.join(reader)
         assert.deepEqual(seen.map(({ data, type }) => [type, data]), [0, 1, 2].map((note) => [notedType, { note }]))
         assert.deepEqual(positions(seen), [after + 601n, after + 1_202n, after + 1_803n])
-        assert.equal((yield* readLog(store, { after, limit: 500, types: [countedType] })).length, 1_800)
+        assert.equal((yield* readLog(store, { after, limit: 500, names: [countedName] })).length, 1_800)
       })
   },
   {
