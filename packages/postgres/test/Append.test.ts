@@ -5,7 +5,7 @@
 import type * as EventStore from "@composable-ts/core/EventStore"
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import { assert } from "@effect/vitest"
-import { Array, Effect, Fiber, Result } from "effect"
+import { Array, Effect, Exit, Fiber, Result, Schedule, Scope, Stream } from "effect"
 import type { SqlClient } from "effect/sql"
 import { commandId, counted, noted, several, stream } from "./Facts.ts"
 import { suite } from "./TestLog.ts"
@@ -231,6 +231,68 @@ suite("a group", (test) => {
         WHERE datname = current_database() AND state LIKE 'idle in transaction%'`
       assert.strictEqual(left.length, 0)
       yield* store.append(stream("s-0"), any, several(1))
+    }))
+})
+
+suite("a store under pressure", (test) => {
+  test("T61: with three connections, 64 commands, 64 readers and a subscriber all get through", (log) =>
+    Effect.gen(function*() {
+      const store = yield* log.open({ url: log.url, maxConnections: 3 })
+      const followed = yield* Effect.forkChild(Stream.runCount(Stream.take(store.subscribe({ after: 0n }), 640)))
+      yield* Effect.forEach(
+        Array.range(1, 64),
+        (i) =>
+          Effect.forEach(
+            Array.range(1, 10),
+            () => Effect.andThen(store.append(stream(`s-${i % 7}`), any, several(1)), store.read(stream(`s-${i % 5}`)))
+          ),
+        {
+          concurrency: "unbounded"
+        }
+      )
+      assert.strictEqual(yield* Fiber.join(followed), 640)
+    }))
+
+  test("an append that runs into a timeout while it waits for the lock is tried again", (log) =>
+    Effect.gen(function*() {
+      const store = yield* log.open({ url: log.url, startupParameters: { statement_timeout: "100ms" } })
+      const appended = yield* Effect.scoped(Effect.gen(function*() {
+        const holder = yield* log.sql.reserve
+        yield* holder.executeRaw("BEGIN", [])
+        yield* holder.executeRaw(
+          `SELECT pg_advisory_xact_lock(1129270608, '${log.schema}.events'::regclass::oid::integer)`,
+          []
+        )
+        const append = yield* Effect.forkChild(store.append(stream("a"), noStream, several(1)))
+        // It has waited, been cancelled, and waits again.
+        const waiting = log.sql<{ pid: number }>`SELECT pid, query_start::text AS since FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event = 'advisory'`
+        const poll = { schedule: Schedule.spaced("5 millis") }
+        const [first] = yield* Effect.repeat(waiting, { ...poll, until: (rows) => rows.length === 1 })
+        yield* Effect.repeat(waiting, {
+          ...poll,
+          until: ([again]) => again !== undefined && JSON.stringify(again) !== JSON.stringify(first)
+        })
+        yield* holder.executeRaw("COMMIT", [])
+        return yield* Fiber.join(append)
+      }))
+      assert.deepStrictEqual(appended, { version: 0, globalPosition: 1n, duplicate: false })
+    }))
+
+  test("T65: closing under load completes every caller, and what was acknowledged is there", (log) =>
+    Effect.gen(function*() {
+      for (let round = 0; round < 10; round++) {
+        const scope = yield* Scope.make()
+        const store = yield* Scope.provide(log.open({ url: log.url }), scope)
+        const appends = yield* Effect.forEach(
+          Array.range(1, 600),
+          (i) => Effect.forkChild(store.append(stream(`s-${i % 7}`), any, several(1)), { startImmediately: true })
+        )
+        yield* Fiber.await(appends[round * 50]!)
+        yield* Effect.timeout(Scope.close(scope, Exit.void), "5 seconds")
+        const exits = yield* Effect.timeout(Effect.forEach(appends, Fiber.await), "5 seconds")
+        for (const exit of exits) assert.isTrue(Exit.isSuccess(exit) || Exit.hasInterrupts(exit))
+      }
     }))
 })
 
