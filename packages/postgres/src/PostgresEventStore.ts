@@ -15,6 +15,7 @@ import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -81,9 +82,21 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
       ([row]) => AppendStatement.answers(commands, row as unknown as AppendStatement.Row)
     )
 
+  /**
+   * The caller's fiber may be in a transaction of its own, whose snapshot need not show what was committed since. The
+   * look-up stays out of it, as the append does.
+   */
+  const storedBy = (commandId: string): Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError> =>
+    readCommand(commandId).pipe(
+      Effect.retry({ schedule: resend, while: isRetryable }),
+      Effect.updateContext((context: Context.Context<never>): Context.Context<never> =>
+        Context.omit(client.transactionService)(context)
+      )
+    )
+
   /** The outcome of a command whose id the log knows: stored by an earlier command, or by ours before its answer was lost. */
   const known = ({ context, parts }: AppendStatement.Command): Effect.Effect<Appended, AppendFailure> =>
-    Effect.flatMap(Effect.retry(readCommand(context.commandId), { schedule: resend, while: isRetryable }), (events) => {
+    Effect.flatMap(storedBy(context.commandId), (events) => {
       const lastOf = new Map(events.map((event) => [event.streamId, event]))
       const streamIds = new Set<string>(parts.map(({ streamId }) => streamId))
       if (streamIds.size !== lastOf.size || [...streamIds].some((streamId) => !lastOf.has(streamId))) {

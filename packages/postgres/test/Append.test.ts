@@ -4,11 +4,15 @@
  */
 import type * as EventStore from "@composable-ts/core/EventStore"
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
+import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
+import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert } from "@effect/vitest"
-import { Array, Effect, Fiber, Result } from "effect"
+import { Array, Effect, Exit, Fiber, Result, Schedule, Scope, Stream } from "effect"
 import type { SqlClient } from "effect/sql"
+import { BeginTransaction } from "effect/sql/SqlClient"
 import { commandId, counted, noted, several, stream } from "./Facts.ts"
-import { suite } from "./TestLog.ts"
+import * as History from "./History.ts"
+import { suite, type TestLog } from "./TestLog.ts"
 
 const { any, exact, noStream, streamExists } = ExpectedVersion
 
@@ -231,6 +235,115 @@ suite("a group", (test) => {
         WHERE datname = current_database() AND state LIKE 'idle in transaction%'`
       assert.strictEqual(left.length, 0)
       yield* store.append(stream("s-0"), any, several(1))
+    }))
+})
+
+suite("a store under pressure", (test) => {
+  const clients = {
+    "with three connections": { maxConnections: 3 },
+    "with connections shared by all": { maxConnections: 3, multiplex: true },
+    "without prepared statements": { prepare: false }
+  }
+  for (const [name, config] of Object.entries(clients)) {
+    test(`T61: ${name}, 64 commands, 64 readers and a subscriber all get through`, (log) =>
+      Effect.gen(function*() {
+        const store = yield* log.open({ url: log.url, ...config })
+        const followed = yield* Effect.forkChild(Stream.runCount(Stream.take(store.subscribe({ after: 0n }), 640)))
+        yield* Effect.forEach(
+          Array.range(1, 64),
+          (i) =>
+            Effect.forEach(
+              Array.range(1, 10),
+              () =>
+                Effect.andThen(store.append(stream(`s-${i % 7}`), any, several(1)), store.read(stream(`s-${i % 5}`)))
+            ),
+          {
+            concurrency: "unbounded"
+          }
+        )
+        assert.strictEqual(yield* Fiber.join(followed), 640)
+      }))
+  }
+
+  test("50 000 events in one append, and a transact over 2 000 streams", ({ store }) =>
+    Effect.gen(function*() {
+      const { globalPosition, version } = yield* store.append(stream("long"), noStream, several(50_000))
+      assert.deepStrictEqual({ globalPosition, version }, { globalPosition: 50_000n, version: 49_999 })
+      const to = (i: number) => ({ streamId: stream(`wide-${i}`), expected: noStream, events: several(2) })
+      const results = yield* store.transact([to(0), ...Array.range(1, 1_999).map(to)])
+      assert.isTrue(
+        results.every((result, i) => result.version === 1 && result.globalPosition === BigInt(50_002 + 2 * i))
+      )
+      assert.strictEqual(yield* Stream.runCount(store.load(stream("long"))), 50_000)
+    }))
+
+  test("an append that runs into a timeout while it waits for the lock is tried again", (log) =>
+    Effect.gen(function*() {
+      const store = yield* log.open({ url: log.url, startupParameters: { statement_timeout: "100ms" } })
+      const appended = yield* Effect.scoped(Effect.gen(function*() {
+        const holder = yield* log.sql.reserve
+        yield* holder.executeRaw("BEGIN", [])
+        yield* holder.executeRaw(
+          `SELECT pg_advisory_xact_lock(1129270608, '${log.schema}.events'::regclass::oid::integer)`,
+          []
+        )
+        const append = yield* Effect.forkChild(store.append(stream("a"), noStream, several(1)))
+        // It has waited, been cancelled, and waits again.
+        const waiting = log.sql<{ pid: number }>`SELECT pid, query_start::text AS since FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event = 'advisory'`
+        const poll = { schedule: Schedule.spaced("5 millis") }
+        const [first] = yield* Effect.repeat(waiting, { ...poll, until: (rows) => rows.length === 1 })
+        yield* Effect.repeat(waiting, {
+          ...poll,
+          until: ([again]) => again !== undefined && JSON.stringify(again) !== JSON.stringify(first)
+        })
+        yield* holder.executeRaw("COMMIT", [])
+        return yield* Fiber.join(append)
+      }))
+      assert.deepStrictEqual(appended, { version: 0, globalPosition: 1n, duplicate: false })
+    }))
+
+  test("T65: closing under load completes every caller, and what was acknowledged is there", (log) =>
+    Effect.gen(function*() {
+      for (let round = 0; round < 10; round++) {
+        const scope = yield* Scope.make()
+        const store = yield* Scope.provide(log.open({ url: log.url }), scope)
+        const appends = yield* Effect.forEach(
+          Array.range(1, 600),
+          (i) => Effect.forkChild(store.append(stream(`s-${i % 7}`), any, several(1)), { startImmediately: true })
+        )
+        yield* Fiber.await(appends[round * 50]!)
+        yield* Effect.timeout(Scope.close(scope, Exit.void), "5 seconds")
+        const exits = yield* Effect.timeout(Effect.forEach(appends, Fiber.await), "5 seconds")
+        for (const exit of exits) assert.isTrue(Exit.isSuccess(exit) || Exit.hasInterrupts(exit))
+      }
+    }))
+})
+
+suite("an append from within a transaction of the caller's own", (test) => {
+  const begin = (log: TestLog) =>
+    Effect.provideService(PostgresEventStore.make({ schema: log.schema }), PgClient, log.sql)
+
+  test("learns of a command that its snapshot does not show", (log) =>
+    Effect.gen(function*() {
+      const store = yield* begin(log)
+      const append = (store: EventStore.Service) =>
+        store.append(stream("a"), noStream, several(2), { commandId: "known" })
+      const again = yield* log.sql.withTransaction(Effect.gen(function*() {
+        yield* log.sql`SELECT count(*) FROM events`
+        yield* append(log.store)
+        return yield* append(store)
+      })).pipe(Effect.provideService(BeginTransaction, "BEGIN ISOLATION LEVEL REPEATABLE READ"))
+      assert.deepStrictEqual(again, { version: 1, globalPosition: 2n, duplicate: true })
+    }))
+
+  test("is not undone with it", (log) =>
+    Effect.gen(function*() {
+      const store = yield* begin(log)
+      yield* Effect.flip(log.sql.withTransaction(
+        Effect.andThen(History.append(log.history, store)(stream("a"), noStream, several(2)), Effect.fail("undo"))
+      ))
+      assert.strictEqual((yield* log.store.read(stream("a"))).length, 2)
     }))
 })
 

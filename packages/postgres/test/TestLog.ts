@@ -6,7 +6,7 @@ import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { layer } from "@effect/vitest"
-import { Context, Effect, Layer, type Redacted, type Scope } from "effect"
+import { Context, Effect, Layer, type Redacted, References, type Scope } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import type { Migrator, SqlError } from "effect/sql"
 import { randomUUID } from "node:crypto"
@@ -60,7 +60,11 @@ export const make = (url: Redacted.Redacted) =>
     const schema = `log_${randomUUID().replaceAll("-", "")}`
     const history: History.History = []
     const open: TestLog["open"] = (config) =>
-      Effect.map(openStore({ url, ...config }, { schema }), (store) => recording(history, store))
+      openStore({ url, ...config }, { schema }).pipe(
+        // A test that ends connections knows that they are lost: the warnings of it would bury all else.
+        Effect.provideService(References.MinimumLogLevel, "Error"),
+        Effect.map((store) => recording(history, store))
+      )
     const another = open({})
     const store = yield* another
     const sql = yield* connect({ url, startupParameters: { search_path: schema } })

@@ -150,6 +150,27 @@ suite("lost connections", (test, control) => {
       ])
     }))
 
+  test(
+    "a server that stays away fails all appends together, typed, when patience ends",
+    (log) =>
+      Effect.gen(function*() {
+        const { open, proxy } = yield* proxied(log)
+        const store = yield* open
+        yield* store.append(stream("a"), noStream, several(1))
+        proxy.close()
+        const began = Date.now()
+        const errors = yield* Effect.forEach(
+          Array.range(1, 200),
+          () => Effect.flip(store.append(stream("a"), any, several(1))),
+          { concurrency: "unbounded" }
+        )
+        // Three groups on two lanes.
+        assert.isBelow(Date.now() - began, 25_000)
+        for (const error of errors) assert.deepInclude(error, { _tag: "EventStoreError", retryable: true })
+      }),
+    60_000
+  )
+
   test("T62: a LISTEN connection that falls silent is made up for by polling", (log) =>
     Effect.gen(function*() {
       const { open, proxy } = yield* proxied(log)

@@ -27,12 +27,14 @@ export interface TcpProxy {
   readonly happened: () => number
   /** Resets every connection. */
   readonly resetAll: () => void
+  /** Resets every connection, and refuses any other from now on. */
+  readonly close: () => void
 }
 
 /** Forwards to this port of 127.0.0.1 for as long as the scope is open. */
 export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.callback<TcpProxy & { readonly close: () => void }>((resume) => {
+    Effect.callback<TcpProxy>((resume) => {
       const sockets = new Set<Socket>()
       const arranged: Array<Fault> = []
       let happened = 0

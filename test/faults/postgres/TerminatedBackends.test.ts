@@ -4,7 +4,7 @@
  */
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import { assert } from "@effect/vitest"
-import { Array, Effect, type Redacted, Schedule } from "effect"
+import { Array, Effect, Fiber, type Redacted, Schedule } from "effect"
 import { several, stream } from "../../../packages/postgres/test/Facts.ts"
 import * as Invariants from "../../../packages/postgres/test/Invariants.ts"
 import { random as seeded } from "../../../packages/postgres/test/NastyJson.ts"
@@ -120,6 +120,30 @@ suite(`terminated backends (FAULT_SEED=${seed})`, (test, control) => {
       }),
     60_000 + 2_000 * seconds
   )
+
+  test("T20: a lone append whose backend is terminated while it waits is sent again", (log) =>
+    Effect.gen(function*() {
+      const store = yield* log.open({ url: log.url, applicationName: "lone" })
+      const result = yield* Effect.scoped(Effect.gen(function*() {
+        const holder = yield* log.sql.reserve
+        yield* holder.executeRaw("BEGIN", [])
+        yield* holder.executeRaw(
+          `SELECT pg_advisory_xact_lock(1129270608, '${log.schema}.events'::regclass::oid::integer)`,
+          []
+        )
+        const append = yield* Effect.forkChild(store.append(stream("a"), { _tag: "NoStream" }, several(2)))
+        for (let round = 0; round < 3; round++) {
+          yield* Effect.repeat(
+            log.sql`SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+              WHERE datname = current_database() AND application_name = 'lone' AND wait_event = 'advisory'`,
+            { until: (rows) => rows.length === 1, schedule: Schedule.spaced("5 millis") }
+          )
+        }
+        yield* holder.executeRaw("COMMIT", [])
+        return yield* Fiber.join(append)
+      }))
+      assert.deepStrictEqual(result, { version: 1, globalPosition: 2n, duplicate: false })
+    }))
 
   test("T62: a subscriber goes on when its LISTEN connection is terminated, and is listened for anew", (log) =>
     Effect.gen(function*() {
