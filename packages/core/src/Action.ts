@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import type { Fields, Payload, Versioned } from "./Event.ts"
 import { EventDecodeFailed, EventEncodeFailed, UnknownEventType } from "./EventError.ts"
 import { type JsonCodec, jsonCodec } from "./internal/compiled.ts"
+import { type MakeRecord, recordOf } from "./internal/record.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 
 /**
@@ -138,9 +139,12 @@ export const define = <const C extends Commands, const E extends Events>(
   const encoders = new Map<string, Encoder>()
   const storedTypes: Record<string, ReadonlyArray<string>> = {}
   const eventTypes: Record<string, string> = {}
+  const constructors: Record<string, MakeRecord> = {}
+  for (const [tag, fields] of Object.entries(commands)) constructors[tag] = recordOf(tag, fields)
   for (const [tag, declared] of Object.entries(events)) {
+    const make = constructors[tag] = recordOf(tag, declared.fields)
     encoders.set(tag, encoder(tag, declared))
-    const versions = decoders(tag, declared)
+    const versions = decoders(tag, declared, make)
     for (const [type, decoder] of versions) stored.set(type, decoder)
     storedTypes[tag] = [...versions.keys()]
     eventTypes[tag] = `${tag}.v${declared.version}`
@@ -159,10 +163,6 @@ export const define = <const C extends Commands, const E extends Events>(
       const decoder = stored.get(recorded.type)
       return decoder === undefined ? Result.fail(UnknownEventType.of(recorded, name)) : decoder(recorded)
     }
-  }
-  const constructors: Record<string, (payload?: object) => object> = {}
-  for (const tag of [...Object.keys(commands), ...Object.keys(events)]) {
-    constructors[tag] = (payload) => ({ _tag: tag, ...payload })
   }
   return { ...constructors, ...vocabulary } as Defined<C, E>
 }
@@ -202,7 +202,7 @@ const encoder = (tag: string, declared: Versioned<Fields>): Encoder => {
 }
 
 /** A decoder for each version of the event, under its stored name; an older one ends with its chain of upcasters. */
-const decoders = (tag: string, declared: Versioned<Fields>): ReadonlyMap<string, Decoder> => {
+const decoders = (tag: string, declared: Versioned<Fields>, make: MakeRecord): ReadonlyMap<string, Decoder> => {
   const current = structCodec(declared.fields)
   const all = new Map<string, Decoder>()
   declared.older.forEach((older, index) => {
@@ -213,7 +213,7 @@ const decoders = (tag: string, declared: Versioned<Fields>): ReadonlyMap<string,
       if (Result.isFailure(decoded)) return Result.fail(EventDecodeFailed.of(recorded, decoded.failure.message))
       try {
         const payload = chain.reduce<unknown>((value, step) => step.upcast(value as never), decoded.success)
-        return Result.succeed({ _tag: tag, ...payload as object })
+        return Result.succeed(make(payload as object))
       } catch (defect) {
         return Result.fail(EventDecodeFailed.of(recorded, `its upcaster threw: ${String(defect)}`))
       }
@@ -223,7 +223,7 @@ const decoders = (tag: string, declared: Versioned<Fields>): ReadonlyMap<string,
     const decoded = current.decode(recorded.data)
     return Result.isFailure(decoded)
       ? Result.fail(EventDecodeFailed.of(recorded, decoded.failure.message))
-      : Result.succeed({ _tag: tag, ...decoded.success })
+      : Result.succeed(make(decoded.success))
   })
   return all
 }
