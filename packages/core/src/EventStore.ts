@@ -6,10 +6,11 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { AppendError, EventStoreError } from "./EventStoreError.ts"
+import { type AppendError, CommandIdConflict, type EventStoreError } from "./EventStoreError.ts"
 import type { ExpectedVersion } from "./ExpectedVersion.ts"
 import { refusal } from "./internal/appendRules.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
@@ -178,6 +179,33 @@ const subscribe = (operations: Operations): Service["subscribe"] => ({ after, na
         return [page.events, Option.some({ after: page.position, caughtUp: page.position >= page.head })]
       }))
   }))
+
+/**
+ * The outcomes of appends whose command id stored these events before: for implementations, which must answer a
+ * repetition with what the first one got. It is refused when it asks for other streams than the first did.
+ */
+export const firstOutcomes = (
+  commandId: string,
+  appends: ReadonlyArray<StreamAppend>,
+  stored: ReadonlyArray<RecordedEvent>
+): Result.Result<ReadonlyArray<Pick<AppendResult, "version" | "globalPosition">>, CommandIdConflict> => {
+  const lastOf = new Map(stored.map((event) => [event.streamId, event]))
+  const streamIds = new Set<string>(appends.map(({ streamId }) => streamId))
+  if (streamIds.size !== lastOf.size || [...streamIds].some((streamId) => !lastOf.has(streamId))) {
+    return Result.fail(
+      new CommandIdConflict({ commandId, streamIds: [...streamIds], storedStreamIds: [...lastOf.keys()] })
+    )
+  }
+  const asked = appends.flatMap(({ events, streamId }) => events.map(() => streamId))
+  const sameShape = asked.length === stored.length && stored.every(({ streamId }, i) => streamId === asked[i])
+  let last = -1
+  return Result.succeed(appends.map(({ events: { length }, streamId }) => {
+    last += length
+    // A stream named twice has an outcome for each, which only the same command asked again can tell apart.
+    const { globalPosition, version } = sameShape ? stored[last]! : lastOf.get(streamId)!
+    return { version, globalPosition }
+  }))
+}
 
 const noMetadata: Schema.JsonObject = Object.freeze({})
 

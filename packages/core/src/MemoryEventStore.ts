@@ -6,9 +6,10 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as EventStore from "./EventStore.ts"
-import { CommandIdConflict, EventStoreError, VersionConflict } from "./EventStoreError.ts"
+import { EventStoreError, VersionConflict } from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 import { nameOf, type RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
@@ -53,27 +54,6 @@ const conflict = (log: Log, appends: ReadonlyArray<EventStore.StreamAppend>): Ve
   return undefined
 }
 
-/** The first outcome of a command that comes again, or its refusal when it now asks for other streams. */
-const again = (
-  commandId: string,
-  appends: ReadonlyArray<EventStore.StreamAppend>,
-  events: ReadonlyArray<RecordedEvent>
-): Effect.Effect<Results, CommandIdConflict> => {
-  const last = new Map(events.map((event) => [event.streamId, event]))
-  const streamIds = new Set(appends.map((append) => append.streamId))
-  if (streamIds.size !== last.size || [...streamIds].some((streamId) => !last.has(streamId))) {
-    return Effect.fail(
-      new CommandIdConflict({ commandId, streamIds: [...streamIds], storedStreamIds: [...last.keys()] })
-    )
-  }
-  return Effect.succeed(
-    appends.map(({ streamId }) => {
-      const { globalPosition, version } = last.get(streamId)!
-      return { version, globalPosition, duplicate: true }
-    }) as unknown as Results
-  )
-}
-
 const write = (
   log: Log,
   appends: ReadonlyArray<EventStore.StreamAppend>,
@@ -115,7 +95,12 @@ const write = (
 const transact = (log: Log): EventStore.Operations["transact"] => (appends, context) =>
   Effect.clockWith((clock): ReturnType<EventStore.Operations["transact"]> => {
     const known = log.commands.get(context.commandId)
-    if (known !== undefined) return again(context.commandId, appends, known)
+    if (known !== undefined) {
+      const first = EventStore.firstOutcomes(context.commandId, appends, known)
+      return Effect.fromResult(
+        Result.map(first, (results) => results.map((result) => ({ ...result, duplicate: true })) as unknown as Results)
+      )
+    }
     const refused = conflict(log, appends)
     if (refused !== undefined) return Effect.fail(refused)
     return Effect.try({

@@ -7,7 +7,7 @@
 import * as EventStore from "@composable-ts/core/EventStore"
 import {
   type AppendError,
-  CommandIdConflict,
+  type CommandIdConflict,
   EventStoreError,
   VersionConflict
 } from "@composable-ts/core/EventStoreError"
@@ -97,24 +97,11 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
   /** The outcome of a command whose id the log knows: stored by an earlier command, or by ours before its answer was lost. */
   const known = ({ context, parts }: AppendStatement.Command): Effect.Effect<Appended, AppendFailure> =>
     Effect.flatMap(storedBy(context.commandId), (events) => {
-      const lastOf = new Map(events.map((event) => [event.streamId, event]))
-      const streamIds = new Set<string>(parts.map(({ streamId }) => streamId))
-      if (streamIds.size !== lastOf.size || [...streamIds].some((streamId) => !lastOf.has(streamId))) {
-        const storedStreamIds = [...lastOf.keys()]
-        return Effect.fail(
-          new CommandIdConflict({ commandId: context.commandId, streamIds: [...streamIds], storedStreamIds })
-        )
-      }
-      const asked = parts.flatMap(({ events, streamId }) => events.map(() => streamId))
-      const sameShape = asked.length === events.length && events.every(({ streamId }, i) => streamId === asked[i])
       const duplicate = events[0]?.eventId !== parts[0].eventIds[0]
-      let last = -1
-      return Effect.succeed(parts.map(({ events: { length }, streamId }) => {
-        last += length
-        // A stream named twice has an outcome for each, which only the same command asked again can tell apart.
-        const { globalPosition, version } = sameShape ? events[last]! : lastOf.get(streamId)!
-        return { version, globalPosition, duplicate }
-      }) as unknown as Appended)
+      const first = EventStore.firstOutcomes(context.commandId, parts, events)
+      return Effect.fromResult(
+        Result.map(first, (results) => results.map((result) => ({ ...result, duplicate })) as unknown as Appended)
+      )
     })
 
   const outcome = (

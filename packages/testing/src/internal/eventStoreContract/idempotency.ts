@@ -164,6 +164,22 @@ export const idempotencyCases: ReadonlyArray<Case> = [
       })
   },
   {
+    name: "command id: a repeated transact that names a stream twice gets the first outcome of each",
+    check: (store) =>
+      Effect.gen(function*() {
+        const [a, b] = [freshStream(), freshStream()]
+        const commandId = freshId()
+        const appends = [
+          { streamId: a, expected: noStream, events: several(2) },
+          { streamId: b, expected: noStream, events: several(3) },
+          { streamId: a, expected: ExpectedVersion.exact(1), events: several(1) }
+        ] as const
+        const first = yield* store.transact(appends, { commandId })
+        const repeated = yield* storesNothing(store, store.transact(appends, { commandId }))
+        assert.deepEqual(repeated.map(plain), first.map(repetitionOf))
+      })
+  },
+  {
     name: "command id: a transact with other streams than the first is refused",
     check: (store) =>
       Effect.gen(function*() {
