@@ -43,10 +43,18 @@ export type Cases<A extends { readonly _tag: string }, B extends Readonly<Record
   readonly [Tag in keyof B]: (action: Extract<A, { readonly _tag: Tag }>) => B[Tag]
 }
 
+/** What {@link define} was given: the fields of each command, the versions of each event. */
+export interface Declaration<CommandTag extends string, EventTag extends string> {
+  readonly commands: Readonly<Record<CommandTag, Fields>>
+  readonly events: Readonly<Record<EventTag, Versioned<Fields>>>
+}
+
 /** What {@link define} gives for a feature, besides the constructors. */
 export interface Vocabulary<C extends { readonly _tag: string }, E extends { readonly _tag: string }> {
   /** The feature's name. */
   readonly name: string
+  /** The schemas that the feature was declared with, older versions of events included: test data is made from them. */
+  readonly declaration: Declaration<C["_tag"], E["_tag"]>
   /** Decodes and encodes a command, for instance one that arrives over HTTP. */
   readonly Command: Schema.Codec<C, unknown>
   readonly isCommand: (action: C | E) => action is C
@@ -151,6 +159,7 @@ export const define = <const C extends Commands, const E extends Events>(
   }
   const vocabulary: Vocabulary<Whatever, Whatever> = {
     name,
+    declaration: { commands, events },
     Command: Schema.toCodecJson(Schema.TaggedUnion(commands as Record<string, Schema.Struct.Fields>)) as never,
     isCommand: (action): action is never => Object.hasOwn(commands, action._tag),
     isEvent: (action): action is never => Object.hasOwn(events, action._tag),

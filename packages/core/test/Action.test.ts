@@ -88,6 +88,16 @@ describe("names", () => {
     })
   })
 
+  it("lead to what was declared, older versions included", () => {
+    const { commands, events } = Account.declaration
+    assert.deepStrictEqual(Object.keys(commands.Open), ["owner"])
+    assert.deepStrictEqual(Object.keys(events), Object.keys(Account.storedTypes))
+    const { fields, older, version } = events.Deposited
+    assert.strictEqual(version, 3)
+    assert.deepStrictEqual(Object.keys(fields), ["cents", "currency"])
+    assert.deepStrictEqual(older.map((step) => step.version), [1, 2])
+  })
+
   it("that no program could tell apart from a version or a member are refused", () => {
     for (const name of ["placed", "", "Order.Placed", "Order-Placed", "Ördered", "1st", "__proto__", "Order Placed"]) {
       assert.throws(() => Action.define("Order", { commands: {}, events: { [name]: Event.v1({}) } }), TypeError, name)

@@ -40,7 +40,9 @@ export type Unions = [
   Proof<Equals<Flat<Command>, Place | Ship | Cancel>>,
   Proof<Equals<Flat<Event_>, Placed | Shipped | Cancelled>>,
   Proof<Equals<Action.ActionOf<typeof Order>, Command | Event_>>,
-  Proof<Equals<keyof typeof Order.storedTypes, "Placed" | "Shipped" | "Cancelled">>
+  Proof<Equals<keyof typeof Order.storedTypes, "Placed" | "Shipped" | "Cancelled">>,
+  Proof<Equals<keyof typeof Order.declaration.commands, "Place" | "Ship" | "Cancel">>,
+  Proof<Equals<keyof typeof Order.declaration.events, "Placed" | "Shipped" | "Cancelled">>
 ]
 
 const Counter = Action.define("Counter", { commands: { Increment: {} }, events: {} })
@@ -133,6 +135,8 @@ Action.define("Shop", { commands: { Command: {} }, events: {} })
 Action.define("Shop", { commands: {}, events: { Command: Event.v1({}) } })
 // @ts-expect-error -- `encode` is a member of every vocabulary
 Action.define("Shop", { commands: { encode: {} }, events: {} })
+// @ts-expect-error -- `declaration` is a member of every vocabulary
+Action.define("Shop", { commands: { declaration: {} }, events: {} })
 // @ts-expect-error -- one name for a command and an event
 Action.define("Shop", { commands: { Open: {}, Close: {} }, events: { Open: Event.v1({}) } })
 // @ts-expect-error -- `_tag` would hide the action's name

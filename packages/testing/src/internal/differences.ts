@@ -9,7 +9,7 @@ const mostLines = 12
 
 type Members = Readonly<Record<PropertyKey, unknown>>
 
-const isRecord = (value: unknown): value is Members => {
+export const isRecord = (value: unknown): value is Members => {
   if (typeof value !== "object" || value === null || Equal.isEqual(value)) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null || Array.isArray(value)
