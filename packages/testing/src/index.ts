@@ -1,7 +1,10 @@
 /**
  * Tests of rules as pure functions, and a real PostgreSQL for the rest. `EventStoreContract`, `SnapshotStoreContract`,
- * `EventBusContract` and `GlobalSetup` belong to vitest: they are imported by their paths.
+ * `EventBusContract`, `Matchers` and `GlobalSetup` belong to vitest: they are imported by their paths.
  */
 export * as AggregateTest from "./AggregateTest.ts"
 export * as EmbeddedPostgres from "./EmbeddedPostgres.ts"
+export * as Laws from "./Laws.ts"
+export * as ModelTest from "./ModelTest.ts"
 export * as TestDatabase from "./TestDatabase.ts"
+export * as TestStore from "./TestStore.ts"
