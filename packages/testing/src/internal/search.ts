@@ -25,36 +25,27 @@ export interface Found<out A, out F> {
   readonly seed: string | number
 }
 
-/** What a flaw is when the property only says that there is one. */
+/** A flaw on its way through the search, which knows failures only. */
 interface Reported<out F> {
   readonly flaw: F
 }
 
-/**
- * Enough for histories of twenty commands with records of some size. Each candidate costs one more evaluation.
- */
+/** Enough for histories of twenty commands with records of some size. Each candidate costs one more evaluation. */
 const maxShrinks = 5000
 
 /** An input for which `flawOf` says something; nothing when all that were tried are good. */
-export const search = <A, F, E = never, R = never>(
+export const search = <A, F, R = never>(
   inputs: Arbitrary.Arbitrary<A>,
-  flawOf: (input: A) => Effect.Effect<F | undefined, E, R>,
+  flawOf: (input: A) => Effect.Effect<F | undefined, never, R>,
   { runs, seed = 0 }: Search,
   size: number
-): Effect.Effect<Found<A, F> | undefined, E, R> =>
+): Effect.Effect<Found<A, F> | undefined, never, R> =>
   Effect.flatMap(
-    // A failure of the evaluation itself is not a flaw of the input, so it passes by the search as a defect.
-    Effect.catchDefect(
-      Arbitrary.checkEffect<A, Reported<F>, R>(
-        inputs,
-        (input) =>
-          Effect.flatMap(
-            Effect.catch(flawOf(input), (error) => Effect.die(new Aborted(error))),
-            (flaw) => flaw === undefined ? Effect.succeed(true) : Effect.fail({ flaw })
-          ),
-        { runs, seed, size, maxShrinks }
-      ),
-      (defect) => defect instanceof Aborted ? Effect.fail(defect.error as E) : Effect.die(defect)
+    Arbitrary.checkEffect<A, Reported<F>, R>(
+      inputs,
+      (input) =>
+        Effect.flatMap(flawOf(input), (flaw) => flaw === undefined ? Effect.succeed(true) : Effect.fail({ flaw })),
+      { runs, seed, size, maxShrinks }
     ),
     (result) => {
       switch (result._tag) {
@@ -77,11 +68,3 @@ export const searchSync = <A, F>(
   how: Search,
   size: number
 ): Found<A, F> | undefined => Effect.runSync(search(inputs, (input) => Effect.sync(() => flawOf(input)), how, size))
-
-class Aborted extends Error {
-  readonly error: unknown
-  constructor(error: unknown) {
-    super("the evaluation failed")
-    this.error = error
-  }
-}
