@@ -1,6 +1,7 @@
 /**
- * Matchers for vitest about what a reducer or an aggregate wants done. Import the module for its effect, in a test or as
- * one of vitest's `setupFiles`; `expect` of vitest and of `@effect/vitest` then know them, types included.
+ * Matchers for vitest about what a reducer or an aggregate wants done. `expect.extend(matchers)`, in a test file or in one
+ * of vitest's `setupFiles`, teaches them to `expect`, that of vitest and of `@effect/vitest`; the types come with the
+ * import.
  *
  * They look at an effect description ({@link Fx.AnyFx}), at a reducer's step `[state, effects]`, at an aggregate's
  * ({@link Aggregate.step}), and, as far as events go, at the outcome of a dispatch. Groups are looked into, and whichever
@@ -10,8 +11,10 @@
  * @example
  * ```ts no-run
  * import * as Fx from "@composable-ts/core/Fx"
- * import "@composable-ts/testing/Matchers"
+ * import { matchers } from "@composable-ts/testing/Matchers"
  * import { expect, it } from "@effect/vitest"
+ *
+ * expect.extend(matchers)
  *
  * const door = (open: boolean) => open ? Fx.reject({ _tag: "AlreadyOpen" }) : Fx.append({ _tag: "Opened" })
  *
@@ -27,7 +30,7 @@ import type * as Fx from "@composable-ts/core/Fx"
 import type { EncodedEvent } from "@composable-ts/core/RecordedEvent"
 import type { AnySource, InputOf as SourceInputOf } from "@composable-ts/core/Source"
 import type { AnyTask, InputOf } from "@composable-ts/core/Task"
-import { expect } from "@effect/vitest"
+import type { expect } from "@effect/vitest"
 import { appended, contains, nothing, rejected } from "./internal/expectations.ts"
 
 type FxIn<T> = T extends Fx.AnyFx ? T : T extends readonly [unknown, infer F extends Fx.AnyFx] ? F : never
@@ -47,7 +50,10 @@ export type ReasonIn<T> = unknown extends T ? unknown
 export interface FxMatchers<R, T = unknown> {
   /** Exactly these events are appended, in this order; none, when none are given. */
   readonly toHaveAppended: (...events: ReadonlyArray<EventIn<T>>) => R
-  /** The command is refused, for this reason; for any, when none is given. */
+  /**
+   * The command is refused, for this reason; for any, when none is given. It is not jest-extended's matcher of the same
+   * name, which waits for a promise and for which linters demand an `await`: set `asyncMatchers: []` for `valid-expect`.
+   */
   readonly toReject: (reason?: ReasonIn<T>) => R
   /** The task is performed, with this input and under this id where they are given. */
   readonly toPerform: <K extends AnyTask>(task: K, input?: InputOf<K>, options?: { readonly id: string }) => R
@@ -77,7 +83,8 @@ declare module "@effect/vitest" {
   interface Matchers<R extends void | Promise<void> = void | Promise<void>, T = unknown> extends FxMatchers<R, T> {}
 }
 
-expect.extend({
+/** The matchers, for `expect.extend`. */
+export const matchers: Parameters<typeof expect.extend>[0] = {
   toHaveAppended(received: unknown, ...events: ReadonlyArray<unknown>) {
     return appended(this, received, events)
   },
@@ -108,4 +115,4 @@ expect.extend({
   toDoNothing(received: unknown) {
     return nothing(received)
   }
-})
+}

@@ -1,3 +1,5 @@
+/* eslint-disable vitest/valid-expect -- it takes toReject for another library's matcher, which returns a promise */
+/* eslint-disable vitest/no-standalone-expect -- it does not know it.effect */
 import * as Action from "@composable-ts/core/Action"
 import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as Event from "@composable-ts/core/Event"
@@ -7,9 +9,11 @@ import * as Reducer from "@composable-ts/core/Reducer"
 import * as Source from "@composable-ts/core/Source"
 import * as Store from "@composable-ts/core/Store"
 import * as Task from "@composable-ts/core/Task"
-import "@composable-ts/testing/Matchers"
+import { matchers } from "@composable-ts/testing/Matchers"
 import { assert, describe, expect, it } from "@effect/vitest"
 import { BigDecimal, Effect, Result, Schema } from "effect"
+
+expect.extend(matchers)
 
 const Charge = Task.define("Charge", {
   input: Schema.Struct({ cents: Schema.Int, card: Schema.String }),

@@ -1,11 +1,13 @@
+/* eslint-disable vitest/valid-expect -- it takes toReject for another library's matcher, which returns a promise */
+/* eslint-disable vitest/no-standalone-expect -- this file is type-checked, never run */
 /**
  * What the matchers know of the value they look at, and what they forbid.
  */
 import * as Action from "@composable-ts/core/Action"
-import * as Aggregate from "@composable-ts/core/Aggregate"
+import type * as Aggregate from "@composable-ts/core/Aggregate"
 import type { Outcome } from "@composable-ts/core/AggregateStore"
 import * as Event from "@composable-ts/core/Event"
-import * as Fx from "@composable-ts/core/Fx"
+import type * as Fx from "@composable-ts/core/Fx"
 import * as Task from "@composable-ts/core/Task"
 import type { EventIn, ReasonIn } from "@composable-ts/testing/Matchers"
 import { expect } from "@effect/vitest"
