@@ -1,0 +1,402 @@
+/**
+ * A story's simulation and the live store agree, whatever a feature wants done and however the world answers.
+ */
+import * as Compose from "@composable-ts/core/Compose"
+import { EventBus } from "@composable-ts/core/EventBus"
+import * as Fx from "@composable-ts/core/Fx"
+import * as Reducer from "@composable-ts/core/Reducer"
+import * as Source from "@composable-ts/core/Source"
+import * as Store from "@composable-ts/core/Store"
+import * as Task from "@composable-ts/core/Task"
+import { assert, it } from "@effect/vitest"
+import { Arbitrary, Clock, Effect, HashMap, Layer, Schema, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { holdsForAll } from "../src/internal/property.ts"
+import { act, type Deed } from "../src/internal/scenario/Deed.ts"
+import { machineOf } from "../src/internal/scenario/Machine.ts"
+import { type Leaf, type Reduction, Simulation } from "../src/internal/scenario/Simulation.ts"
+
+/** What a feature may want done, and what that leads to, without the names. */
+type Plan =
+  | { readonly do: "nothing" | "cancelAll" | "publish" | "refuse" }
+  | { readonly do: "cancel"; readonly id: number }
+  | { readonly do: "send" | "run"; readonly next: Plan }
+  | { readonly do: "delay" | "throttle"; readonly id: number; readonly millis: number; readonly next: Plan }
+  | { readonly do: "perform" | "subscribe"; readonly id: number; readonly next: Plan; readonly otherwise: Plan }
+  | { readonly do: "all" | "sequential"; readonly plans: ReadonlyArray<Plan> }
+  | { readonly do: "parallel"; readonly most: number; readonly plans: ReadonlyArray<Plan> }
+
+const Id = Schema.Literals([0, 1, 2])
+const few = (plan: Schema.Codec<Plan>) => Schema.Array(plan).check(Schema.isMaxLength(4))
+const Plan: Schema.Codec<Plan> = Schema.suspend((): Schema.Codec<Plan> => AnyPlan)
+const AnyPlan: Schema.Codec<Plan> = Schema.Union([
+  Schema.Struct({ do: Schema.Literals(["nothing", "cancelAll", "publish", "refuse"]) }),
+  Schema.Struct({ do: Schema.Literal("cancel"), id: Id }),
+  Schema.Struct({ do: Schema.Literals(["send", "run"]), next: Plan }),
+  Schema.Struct({
+    do: Schema.Literals(["delay", "throttle"]),
+    id: Id,
+    millis: Schema.Literals([1, 2, 3, 5]),
+    next: Plan
+  }),
+  Schema.Struct({ do: Schema.Literals(["perform", "subscribe"]), id: Id, next: Plan, otherwise: Plan }),
+  Schema.Struct({ do: Schema.Literals(["all", "sequential"]), plans: few(Plan) }),
+  Schema.Struct({ do: Schema.Literal("parallel"), most: Schema.Literals([1, 2]), plans: few(Plan) })
+])
+
+/** What comes from outside: an action, the end of something under way, a value of a source, time. */
+const Step = Schema.Union([
+  Schema.Struct({ step: Schema.Literal("send"), part: Schema.Literals([0, 1, 2, 3, 4]), plan: Plan }),
+  Schema.Struct({ step: Schema.Literal("close") }),
+  Schema.Struct({ step: Schema.Literals(["end", "fail", "die"]), index: Schema.Literals([0, 1, 2, 3]) }),
+  Schema.Struct({ step: Schema.Literal("value"), index: Schema.Literals([0, 1, 2, 3]) }),
+  Schema.Struct({ step: Schema.Literal("advance"), millis: Schema.Literals([1, 2, 4, 7]) })
+])
+type Step = typeof Step.Type
+
+interface Do {
+  readonly _tag: "Do"
+  readonly name: string
+  readonly fx: Wanted
+}
+type Action = Do | { readonly _tag: "Close" }
+interface Asked {
+  readonly name: string
+  readonly next: Action
+  readonly otherwise: Action
+}
+type Wanted = Fx.AnyFx
+
+const Work = Task.define("Work", {
+  input: Schema.Unknown as never as Schema.Codec<Asked, unknown>,
+  success: Schema.Null,
+  failure: Schema.Null
+})
+const Feed = Source.define("Feed", {
+  input: Schema.Unknown as never as Schema.Codec<Asked, unknown>,
+  value: Schema.Null,
+  failure: Schema.Null
+})
+
+type WantedHere = Fx.Nested<
+  | Fx.None
+  | Fx.Reject<{ readonly _tag: "No" }>
+  | Fx.Send<Action>
+  | Fx.Perform<typeof Work>
+  | Fx.Subscribe<typeof Feed>
+  | Fx.Publish
+  | Fx.Run<Action, never>
+  | Fx.Delay<Action>
+  | Fx.Throttle<Action>
+  | Fx.Cancel
+  | Fx.CancelAll
+>
+
+const part = Reducer.withOutcomes(
+  (
+    state: ReadonlyArray<string> | null,
+    action: Action,
+    { time }
+  ): Reducer.Step<ReadonlyArray<string> | null, WantedHere> =>
+    action._tag === "Close"
+      ? [null, Fx.none]
+      : [[...state ?? [], `${action.name}@${time}`], action.fx as WantedHere],
+  {
+    Work: { success: (_: null, input: Asked) => input.next, failure: (_: null, input: Asked) => input.otherwise },
+    Feed: {
+      value: (_: null, input: Asked) => input.next,
+      failure: (_: null, input: Asked) => input.otherwise,
+      end: (input: Asked) => input.otherwise
+    }
+  }
+)
+const whole = Compose.compose({
+  left: part,
+  right: part,
+  many: Compose.each(part),
+  some: Compose.optional(part)
+})
+const wholeInitial: Reducer.StateOf<typeof whole> = {
+  left: [],
+  right: [],
+  many: HashMap.make(["1", [] as ReadonlyArray<string> | null], ["2", [] as ReadonlyArray<string> | null]),
+  some: []
+}
+const places = [
+  (action: Action) => ({ _tag: "left" as const, action }),
+  (action: Action) => ({ _tag: "right" as const, action }),
+  (action: Action) => ({ _tag: "many" as const, id: "1", action }),
+  (action: Action) => ({ _tag: "many" as const, id: "2", action }),
+  (action: Action) => ({ _tag: "some" as const, action })
+]
+
+/** Something that the live store waits for. */
+interface Pending {
+  readonly name: string
+  readonly end: (how: "end" | "fail" | "die") => void
+  readonly value: (() => void) | undefined
+}
+
+/** Names all that a script wants done, each its own name, and has what runs live wait in `pending`. */
+class Naming {
+  readonly pending = new Set<Pending>()
+  readonly runs = new Map<Effect.Effect<unknown, never, unknown>, Action>()
+  #made = 0
+
+  action(plan: Plan): Do {
+    const name = `${this.#made++}`
+    const action: Do = { _tag: "Do", name, fx: this.fx(plan) }
+    return action
+  }
+
+  fx(plan: Plan): Wanted {
+    switch (plan.do) {
+      case "nothing":
+        return Fx.none
+      case "cancelAll":
+        return Fx.cancelAll
+      case "cancel":
+        return Fx.cancel(`${plan.id}`)
+      case "refuse":
+        return Fx.reject({ _tag: "No" })
+      case "publish":
+        return Fx.publish("topic", { type: `${this.#made++}`, data: null } as never)
+      case "send":
+        return Fx.send(this.action(plan.next))
+      case "run": {
+        const action = this.action(plan.next)
+        const effect = Effect.orDie(Effect.as(this.wait(`run ${action.name}`), action))
+        this.runs.set(effect, action)
+        return Fx.run(effect)
+      }
+      case "delay":
+        return Fx.delay(`${plan.id}`, plan.millis, this.action(plan.next))
+      case "throttle":
+        return Fx.throttle(`${plan.id}`, plan.millis, this.action(plan.next))
+      case "perform":
+        return Fx.perform(Work, this.#asked("work", plan), plan.id === 0 ? {} : { id: `${plan.id}` })
+      case "subscribe":
+        return Fx.subscribe(Feed, this.#asked("feed", plan), `${plan.id}`)
+      case "all":
+        return Fx.all(...plan.plans.map((inner) => this.fx(inner)))
+      case "sequential":
+        return Fx.sequential(...plan.plans.map((inner) => this.fx(inner)))
+      case "parallel":
+        return Fx.parallel(plan.most, ...plan.plans.map((inner) => this.fx(inner)))
+    }
+  }
+
+  #asked(kind: string, plan: { readonly next: Plan; readonly otherwise: Plan }): Asked {
+    const name = `${kind} ${this.#made++}`
+    return { name, next: this.action(plan.next), otherwise: this.action(plan.otherwise) }
+  }
+
+  wait(name: string): Effect.Effect<null, null> {
+    return Effect.callback((resume) => {
+      const pending: Pending = {
+        name,
+        end: (how) => {
+          this.pending.delete(pending)
+          resume(how === "end" ? Effect.succeed(null) : how === "fail" ? Effect.fail(null) : Effect.die("dead"))
+        },
+        value: undefined
+      }
+      this.pending.add(pending)
+      return Effect.sync(() => this.pending.delete(pending))
+    })
+  }
+
+  /** Each pull of a subscription waits anew. */
+  feed(name: string): Stream.Stream<null, null> {
+    const next: Effect.Effect<"value" | "end", null> = Effect.callback((resume) => {
+      const settle = (effect: Effect.Effect<"value" | "end", null>) => {
+        this.pending.delete(pending)
+        resume(effect)
+      }
+      const pending: Pending = {
+        name,
+        end: (how) =>
+          settle(how === "end" ? Effect.succeed("end") : how === "fail" ? Effect.fail(null) : Effect.die("dead")),
+        value: () => settle(Effect.succeed("value"))
+      }
+      this.pending.add(pending)
+      return Effect.sync(() => this.pending.delete(pending))
+    })
+    return Stream.unfold(null, () => Effect.map(next, (what) => what === "end" ? undefined : [null, null] as const))
+  }
+}
+
+/** What became of a script. */
+interface Course {
+  /** Each action that was reduced, and when. */
+  readonly reduced: ReadonlyArray<string>
+  readonly state: unknown
+  readonly stopped: ReadonlyArray<string>
+  /** What waits for an answer. */
+  readonly waiting: ReadonlyArray<string>
+}
+
+type Wrapped = Reducer.ActionOf<typeof whole>
+const sketch = ({ action, ...place }: Wrapped, time: number): string =>
+  `${JSON.stringify(place)} ${action._tag === "Do" ? action.name : "close"} @${time}`
+
+/** The name under which the live store's side waits for it. */
+const nameOf = (naming: Naming, { fx }: Leaf): string => {
+  switch (fx._tag) {
+    case "Perform":
+    case "Subscribe":
+      return (fx.input as Asked).name
+    case "Run":
+      return `run ${(naming.runs.get(fx.effect) as Do).name}`
+    case "Publish":
+      return `publish ${fx.event.type}`
+    default:
+      return fx._tag
+  }
+}
+
+const deedOf = (naming: Naming, step: "end" | "fail" | "die" | "value", { fx }: Leaf): Deed | undefined => {
+  const which = {}
+  switch (fx._tag) {
+    case "Perform":
+      return step === "value"
+        ? undefined
+        : step === "die"
+        ? { _tag: "Break", fx, which }
+        : {
+          _tag: "Answer",
+          name: fx.task,
+          which,
+          meant: { input: fx.input },
+          ending: step === "end" ? { success: null } : { failure: null }
+        }
+    case "Subscribe":
+      return step === "die"
+        ? { _tag: "Break", fx, which }
+        : step === "value"
+        ? { _tag: "Yield", name: fx.source, which, values: [null] }
+        : step === "end"
+        ? { _tag: "End", name: fx.source, which }
+        : { _tag: "Fail", name: fx.source, which, error: null }
+    case "Run":
+      return step === "value"
+        ? undefined
+        : step === "end"
+        ? { _tag: "Ran", which, action: naming.runs.get(fx.effect) }
+        : { _tag: "Break", fx, which }
+    default:
+      if (step === "value") return undefined
+      return { _tag: step === "end" ? "Complete" : "Break", fx, which }
+  }
+}
+
+const agree = (subject: "alone" | "composed", steps: ReadonlyArray<Step>) =>
+  Effect.scoped(Effect.gen(function*() {
+    const naming = new Naming()
+    const clock = yield* Clock.Clock
+    const begun = clock.currentTimeMillisUnsafe()
+    const wrap = (place: number, action: Action): Wrapped =>
+      subject === "composed" ? places[place]!(action) : action as never as Wrapped
+    const unwrap = (action: unknown): Wrapped =>
+      subject === "composed" ? action as Wrapped : { _tag: "left", action: action as Action }
+    const reducer = (subject === "composed" ? whole : part) as typeof whole
+    const initial = subject === "composed" ? wholeInitial : [] as never as typeof wholeInitial
+
+    const live: Array<string> = []
+    const told: typeof whole = Object.assign(
+      (state: never, action: never, meta: never) => {
+        live.push(sketch(unwrap(action), (meta as { readonly time: number }).time))
+        return reducer(state, action, meta)
+      },
+      reducer
+    )
+    const store = yield* Effect.provide(
+      Store.make(told, { initial, deadline: 0 }),
+      Layer.mergeAll(
+        Task.layer(Work, ({ name }) => naming.wait(name)),
+        Source.layer(Feed, ({ name }) => naming.feed(name)),
+        Layer.succeed(EventBus, {
+          publish: (_topic, { type }) => Effect.orDie(naming.wait(`publish ${type}`)),
+          listen: () => Effect.die("nobody listens"),
+          subscribe: () => Stream.die("nobody listens")
+        })
+      )
+    )
+    const stopped: Array<string> = []
+    yield* Effect.forkScoped(Stream.runForEach(store.problems({ capacity: 10_000 }), (problem) =>
+      Effect.sync(() => {
+        if (problem._tag === "SequenceStopped") stopped.push(`${problem.failed}: ${problem.left.join("; ")}`)
+      })))
+    const quiet = Effect.gen(function*() {
+      for (let i = 0; i < 30; i++) yield* Effect.yieldNow
+    })
+    yield* quiet
+
+    const machine = machineOf(reducer)
+    const simulation = new Simulation(machine, initial, begun)
+    const simulated: Array<string> = []
+    const note = ({ action }: Reduction, time: number) => {
+      simulated.push(sketch(unwrap(action), time))
+    }
+    const receiveAll = () => {
+      while (simulation.inbox.length > 0) {
+        const { now } = simulation
+        note(simulation.receive(simulation.inbox[0]!), now)
+      }
+    }
+    const answerable = () => simulation.underWay.filter(({ fx }) => fx._tag !== "Delay")
+
+    for (const [index, step] of steps.entries()) {
+      switch (step.step) {
+        case "send":
+        case "close": {
+          const action = step.step === "send" ? wrap(step.part, naming.action(step.plan)) : wrap(4, { _tag: "Close" })
+          note(simulation.send(action, { step: "", site: {} }), simulation.now)
+          yield* Effect.exit(store.dispatch(action))
+          break
+        }
+        case "advance":
+          simulation.advance(step.millis)
+          yield* TestClock.adjust(step.millis)
+          break
+        default: {
+          const leaf = answerable()[step.index]
+          const deed = leaf === undefined ? undefined : deedOf(naming, step.step, leaf)
+          if (leaf === undefined || deed === undefined) break
+          const name = nameOf(naming, leaf)
+          const nth = answerable().filter((other) => nameOf(naming, other) === name).indexOf(leaf)
+          const pending = [...naming.pending].filter((other) => other.name === name)[nth]
+          assert.isDefined(pending, `step ${index}: ${name} does not wait live`)
+          if (deed._tag !== "Send" && deed._tag !== "Advance") act(machine, simulation, deed, leaf)
+          if (step.step === "value") pending!.value?.()
+          else pending!.end(step.step)
+        }
+      }
+      receiveAll()
+      yield* quiet
+      const waiting = answerable().map((leaf) => nameOf(naming, leaf)).toSorted()
+      const simulatedCourse: Course = {
+        reduced: simulated,
+        state: simulation.state,
+        stopped: simulation.stopped.map(({ failed, left }) =>
+          `${Fx.render(failed)}: ${left.map(Fx.render).join("; ")}`
+        ),
+        waiting
+      }
+      const liveCourse: Course = {
+        reduced: live,
+        state: yield* store.state,
+        stopped,
+        // What is published on its own is not waited for, and so not simulated.
+        waiting: [...naming.pending].map(({ name }) => name)
+          .filter((name) => !name.startsWith("publish") || waiting.includes(name)).toSorted()
+      }
+      assert.deepStrictEqual(simulatedCourse, liveCourse, `after step ${index}, ${JSON.stringify(step)}`)
+    }
+  }))
+
+const scripts = Arbitrary.schema(Schema.Array(Step).check(Schema.isMaxLength(12)))
+
+it.effect("a reducer", () => holdsForAll(scripts, (steps) => agree("alone", steps), Number(process.env["RUNS"] ?? 400)))
+it.effect("a composed feature", () =>
+  holdsForAll(scripts, (steps) => agree("composed", steps), Number(process.env["RUNS"] ?? 400)))
