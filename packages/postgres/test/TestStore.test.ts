@@ -41,7 +41,7 @@ const order = Aggregate.define(Order, {
   evolve: (_state, event): OrderState =>
     Order.match(event, { Placed: () => "placed", Confirmed: () => "confirmed", Cancelled: () => "cancelled" }),
   react: (_state, event) => event._tag === "Placed" ? Fx.perform(Charge, event.cents) : Fx.none,
-  outcomes: { Charge: { success: (receipt) => Order.Confirm({ receipt }), failure: () => Order.Cancel() } }
+  outcomes: { Charge: { success: (receipt: string) => Order.Confirm({ receipt }), failure: () => Order.Cancel() } }
 })
 
 const charge = Task.layer(Charge, (cents) =>

@@ -11,7 +11,7 @@ import { CheckpointAhead, CheckpointMissing, ProjectionFailed } from "../src/Pro
 import * as Tally from "./Votes.ts"
 
 /** Log and read models in one fresh database for each test. */
-const database = PostgresEventStore.layer().pipe(Layer.provideMerge(TestDatabase.layer))
+const database = TestDatabase.layerMigrated("log", PostgresEventStore.layer())
 
 const tableNames = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient

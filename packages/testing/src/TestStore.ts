@@ -23,7 +23,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type Commanded, Commands } from "./internal/Commands.ts"
-import { isLike, type Like } from "./internal/Likeness.ts"
+import { isLike, type Like } from "./internal/likeness.ts"
 import {
   broken,
   type Came,
@@ -35,7 +35,7 @@ import {
   TestBench
 } from "./internal/TestBench.ts"
 
-export { type Like } from "./internal/Likeness.ts"
+export { type Like } from "./internal/likeness.ts"
 export { ClaimBroken, type Claims } from "./internal/TestBench.ts"
 
 /** The state that a step leads to: whole, or as much of it as the test says. Leaving it out claims that it stays. */

@@ -352,7 +352,7 @@ const order = Aggregate.define(Order, {
       ? Fx.all(Fx.perform(Charge, event.cents), Fx.delay("remind", 60_000, Order.Remind()))
       : Fx.cancel("remind"),
   outcomes: {
-    Charge: { success: (receipt) => Order.Confirm({ receipt }), failure: () => Order.Cancel() }
+    Charge: { success: (receipt: string) => Order.Confirm({ receipt }), failure: () => Order.Cancel() }
   }
 })
 

@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { differences, equal } from "./differences.ts"
-import { isLike, likeOf } from "./Likeness.ts"
+import { isLike, likeOf } from "./likeness.ts"
 import * as Rest from "./Rest.ts"
 import { UnderWay } from "./UnderWay.ts"
 
