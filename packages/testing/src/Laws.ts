@@ -51,10 +51,10 @@ export class LawBroken extends Error {
   }
 }
 
-/** How long a history is at the most. */
+/** How long a history is at the most, and the texts and collections in it, roughly. */
 const longest = 20
 
-/** What a value of the schemas may measure: the length of its texts and collections, roughly. */
+/** How long the texts and collections of a single action are, roughly. */
 const size = 10
 
 const given = <A extends Tag>({ arbitraries }: Options<A>): generated.Given => arbitraries as generated.Given ?? {}
@@ -134,7 +134,7 @@ export const replayIsDeterministic = <S, C extends Tag, E extends Tag, R, N>(
       }
     },
     options,
-    size
+    longest
   )
   settle(replayIsDeterministic, found, printer(actions))
 }
@@ -178,7 +178,7 @@ export const decideIsPure = <S, C extends Tag, E extends Tag, R, N>(
       }
     },
     options,
-    size
+    longest
   )
   settle(decideIsPure, found, printer(actions))
 }
@@ -330,7 +330,7 @@ export const serialEqualsConcurrent = <S, C extends Tag, E extends Tag, R, N, LE
       ),
       (raced) => race(aggregate, raced),
       { ...options, runs: options.runs ?? 25 },
-      size
+      longest
     )
     const checked = Effect.flatMap(searching, (found) =>
       Effect.try({

@@ -177,12 +177,12 @@ describe("decodeEncodeRoundTrips", () => {
       events: { Given: Event.v1({ cents: Schema.Int }) }
     })
     const { counterexample, message } = broken(() => Laws.decodeEncodeRoundTrips(Pay))
-    assert.deepStrictEqual(counterexample, Pay.Give({ cents: 1 }))
-    assert.include(message, "Give comes back as another: cents: expected 1, got 0")
+    assert.include([1, -1], (counterexample as { readonly cents: number }).cents)
+    assert.match(message, /Give comes back as another: cents: expected -?1, got -?0/)
     const Paid = Action.define("Paid", { commands: {}, events: { Given: Event.v1({ cents: Rounded }) } })
-    assert.include(
+    assert.match(
       broken(() => Laws.decodeEncodeRoundTrips(Paid)).message,
-      "Given comes back as another: cents: expected 1, got 0\n\nThe smallest counterexample found"
+      /Given comes back as another: cents: expected -?1, got -?0\n\nThe smallest counterexample found/
     )
   })
 
@@ -293,7 +293,7 @@ describe("serialEqualsConcurrent", () => {
   it.effect("leaves alone what cannot be expected of a race: the order", () =>
     Effect.gen(function*() {
       const store = yield* MemoryEventStore.make
-      const given = { over: Layer.succeed(EventStore, store), runs: 10, seed: "race" }
+      const given = { over: Layer.succeed(EventStore, store), runs: 20, seed: "race" }
       yield* Laws.serialEqualsConcurrent(account, given)
       const { head } = yield* store.readAll({ after: 0n, limit: 1 })
       assert.isAbove(Number(head), 10)
@@ -301,6 +301,25 @@ describe("serialEqualsConcurrent", () => {
 })
 
 describe("a search", () => {
+  it("makes long histories of values that their schema mostly refuses", () => {
+    const Even = Schema.Int.check(Schema.makeFilter((n) => n % 2 === 0 || "even"))
+    const Pair = Action.define("Pair", {
+      commands: {},
+      events: { Paired: Event.v1({ a: Even, b: Even, c: Even, d: Even, e: Even }) }
+    })
+    let most = 0
+    const pairs = Aggregate.define(Pair, {
+      initial: 0,
+      decide: () => Fx.none,
+      evolve: (n: number) => {
+        most = Math.max(most, n + 1)
+        return n + 1
+      }
+    })
+    Laws.replayIsDeterministic(pairs)
+    assert.isAtLeast(most, 10)
+  })
+
   const failing = (seed: number | string) =>
     broken(() =>
       Laws.replayIsDeterministic(

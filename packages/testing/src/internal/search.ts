@@ -33,33 +33,50 @@ interface Reported<out F> {
 /** Enough for histories of twenty commands with records of some size. Each candidate costs one more evaluation. */
 const maxShrinks = 5000
 
-/** An input for which `flawOf` says something; nothing when all that were tried are good. */
+/** How often to begin anew with an input that misses a check of its schema, before going on to the next. */
+const maxDiscards = 100
+
+const tooFew = (made: number, runs: number): Error =>
+  new Error(
+    `Only ${made} of ${runs} inputs could be generated: the others missed a check of their schema each time. ` +
+      `Say where better ones come from: { arbitraries: … }, with the constructors of effect/Arbitrary.`
+  )
+
+/**
+ * An input for which `flawOf` says something; nothing when all that were tried are good. Inputs grow from small ones to
+ * the given size.
+ */
 export const search = <A, F, R = never>(
   inputs: Arbitrary.Arbitrary<A>,
   flawOf: (input: A) => Effect.Effect<F | undefined, never, R>,
-  { runs, seed = 0 }: Search,
+  { runs = 100, seed = 0 }: Search,
   size: number
-): Effect.Effect<Found<A, F> | undefined, never, R> =>
-  Effect.flatMap(
-    Arbitrary.checkEffect<A, Reported<F>, R>(
-      inputs,
-      (input) =>
-        Effect.flatMap(flawOf(input), (flaw) => flaw === undefined ? Effect.succeed(true) : Effect.fail({ flaw })),
-      { runs, seed, size, maxShrinks }
-    ),
-    (result) => {
-      switch (result._tag) {
-        case "Passed":
-          return Effect.undefined
-        case "Falsified":
-          return result.failure._tag === "PropertyError"
-            ? Effect.succeed({ input: result.shrunkInput, flaw: result.failure.error.flaw, runs: result.runs, seed })
-            : Effect.die(new Error("a property that only fails has returned false"))
-        default:
-          return Effect.die(new Error(Arbitrary.formatCheckFailure(result)))
+): Effect.Effect<Found<A, F> | undefined, never, R> => {
+  const property = (input: A) =>
+    Effect.flatMap(
+      flawOf(input),
+      (flaw): Effect.Effect<boolean, Reported<F>> => flaw === undefined ? Effect.succeed(true) : Effect.fail({ flaw })
+    )
+  return Effect.gen(function*() {
+    let made = 0
+    // Each input is a check of its own: in one that grows them itself, one size that no input can have ends it all.
+    for (let run = 1; run <= runs; run++) {
+      const result = yield* Arbitrary.checkEffect<A, Reported<F>, R>(inputs, property, {
+        runs: 1,
+        seed: `${seed}/${run}`,
+        size: Math.ceil(size * run / runs),
+        maxDiscards,
+        maxShrinks
+      })
+      if (result._tag === "Falsified" && result.failure._tag === "PropertyError") {
+        return { input: result.shrunkInput, flaw: result.failure.error.flaw, runs: run, seed }
       }
+      if (result._tag === "Passed") made += 1
     }
-  )
+    if (made < runs / 2) return yield* Effect.die(tooFew(made, runs))
+    return undefined
+  })
+}
 
 /** The same for what needs no runtime. */
 export const searchSync = <A, F>(
