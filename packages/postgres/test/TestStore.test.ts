@@ -66,7 +66,7 @@ layer(Log, { timeout: "60 seconds" })("TestStore.aggregate on PostgreSQL", (it) 
           events: [Order.Confirmed({ receipt: "r5" })],
           state: "confirmed"
         })
-        yield* store.receiveLike(`${id}2`, { _tag: "Cancel" }, { events: [Order.Cancelled()] })
+        yield* store.receivePartial(`${id}2`, { _tag: "Cancel" }, { events: [Order.Cancelled()] })
       }).pipe(Effect.provide(charge)))
   }
 })

@@ -23,39 +23,38 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type Commanded, Commands } from "./internal/Commands.ts"
-import { isLike, type Like } from "./internal/likeness.ts"
-import {
-  broken,
-  type Came,
-  type ClaimBroken,
-  claimEqual,
-  claimLike,
-  type Claims,
-  inline,
-  TestBench
-} from "./internal/TestBench.ts"
+import { isLike } from "./internal/likeness.ts"
+import { broken, type Came, type ClaimBroken, claimEqual, claimLike, inline, TestBench } from "./internal/TestBench.ts"
+import type { Some } from "./Scenario.ts"
 
-export { type Like } from "./internal/likeness.ts"
-export { ClaimBroken, type Claims } from "./internal/TestBench.ts"
+export { ClaimBroken } from "./internal/TestBench.ts"
 
-/** The state that a step leads to: whole, or as much of it as the test says. Leaving it out claims that it stays. */
-export type ThenState<S> =
-  | { readonly state?: S; readonly stateLike?: never }
-  | { readonly stateLike: Like<S>; readonly state?: never }
+/** The state that a step leads to. Leaving it out claims that it stays. */
+export interface ThenState<S> {
+  readonly state?: S
+}
+
+/** As much of the state as the test says. Leaving it out claims nothing. */
+export interface ThenSomeState<S> {
+  readonly state?: Some<S>
+}
 
 /** The reason for which an action is refused. */
 export interface ThenRejected<R> {
   readonly rejected: R
   readonly state?: never
-  readonly stateLike?: never
+  readonly events?: never
 }
+
+/** As much of a problem as the test says. */
+export type SomeProblem<P = Problem> = P extends Problem ? Partial<P> : never
 
 /** What every store under test can do. */
 export interface Common {
   /** Moves the clock, and runs what is due, in order. */
   readonly advance: (duration: Duration.Input) => Effect.Effect<void, ClaimBroken>
-  /** A problem was reported that looks like this: `{ _tag: "TaskDefect", task: "ChargeCard" }`. Each is claimed once. */
-  readonly problem: (like: Like<Problem>) => Effect.Effect<void, ClaimBroken>
+  /** A problem was reported of which this is true: `{ _tag: "TaskDefect", task: "ChargeCard" }`. Each is claimed once. */
+  readonly problem: (some: SomeProblem) => Effect.Effect<void, ClaimBroken>
   /** Ends the claim on what is under way now: it may stay so. */
   readonly leave: Effect.Effect<void, ClaimBroken>
   /**
@@ -69,10 +68,12 @@ export interface Common {
 export interface TestStore<S, A, R> extends Common {
   /** Sends an action. Leaving out a state claims that it stays; leaving out `rejected`, that the action is accepted. */
   readonly send: (action: A, then?: ThenState<S> | ThenRejected<R>) => Effect.Effect<void, ClaimBroken>
+  /** The same, of whose state only a part is said. */
+  readonly sendPartial: (action: A, then?: ThenSomeState<S>) => Effect.Effect<void, ClaimBroken>
   /** The next action that an effect sent back is this one. Leaving out a state claims that it stayed. */
   readonly receive: (action: A, then?: ThenState<S>) => Effect.Effect<A, ClaimBroken>
-  /** The same for an action of which only a part is said. */
-  readonly receiveLike: (like: Like<A>, then?: ThenState<S>) => Effect.Effect<A, ClaimBroken>
+  /** The same, of whose action and state only a part is said. */
+  readonly receivePartial: (action: Some<A>, then?: ThenSomeState<S>) => Effect.Effect<A, ClaimBroken>
   /** Takes out what came back so far, unclaimed. */
   readonly skip: Effect.Effect<ReadonlyArray<A>, ClaimBroken>
   /** The store itself, for its streams. What is dispatched to it directly is not claimed. */
@@ -83,10 +84,10 @@ export interface TestStore<S, A, R> extends Common {
 export interface Options<S> {
   readonly initial: S
   /**
-   * `"chosen"`: the test says what it chooses to. States that it leaves out are not compared, what it does not receive is
-   * passed over, and what is under way at the end may be so. Default `"all"`.
+   * Whether claims say only what matters, and not all there is: states that are left out are not compared, what is not
+   * received is passed over, and what is under way at the end may be so. Problems are to be claimed all the same.
    */
-  readonly claims?: Claims
+  readonly partial?: boolean
 }
 
 /** What a store that ends asks nobody to wait for: the test's clock would never move. */
@@ -98,7 +99,8 @@ interface Received<S, A> extends Came {
   readonly after: S
 }
 
-const hintOfState = "Leaving out `state` claims that it stays as it is. `stateLike` says only a part of it."
+const hintOfState =
+  "Leaving out `state` claims that it stays as it is; sendPartial and receivePartial claim only what they say."
 const hintOfNext =
   "What effects send back is received strictly in order, and each once. Likely an earlier one was forgotten, " +
   "or the handler answered otherwise."
@@ -132,7 +134,7 @@ const hintOfNext =
  */
 export const make = <R extends AnyReducer>(
   reducer: R & Parameters<typeof Store.make<R>>[0],
-  { claims = "all", initial }: Options<StateOf<R>>
+  { initial, partial = false }: Options<StateOf<R>>
 ): Effect.Effect<
   TestStore<StateOf<R>, ActionOf<R>, Fx.ReasonOf<FxOf<R>>>,
   never,
@@ -141,7 +143,7 @@ export const make = <R extends AnyReducer>(
   Effect.gen(function*() {
     type S = StateOf<R>
     type A = ActionOf<R>
-    const bench = yield* TestBench.make<Received<S, A>>(claims)
+    const bench = yield* TestBench.make<Received<S, A>>(partial)
     const names = new Map<string, string>()
     /** The reducer, and beside it a note of each step. */
     const noted: AnyReducer = (before: S, action: A, meta) => {
@@ -165,14 +167,11 @@ export const make = <R extends AnyReducer>(
 
     const claimState = (
       what: string,
-      then: ThenState<S>,
+      { claim, then }: { readonly claim: typeof claimEqual; readonly then: { readonly state?: unknown } },
       { after, before }: { readonly before: S; readonly after: S }
     ) => {
-      if ("state" in then) return claimEqual(what, { expected: then.state, actual: after, hint: hintOfState })
-      if (then.stateLike !== undefined) {
-        return claimLike(what, { expected: then.stateLike, actual: after, hint: hintOfState })
-      }
-      return claims === "chosen"
+      if ("state" in then) return claim(what, { expected: then.state, actual: after, hint: hintOfState })
+      return partial || claim === claimLike
         ? Effect.void
         : claimEqual(what, { expected: before, actual: after, hint: hintOfState })
     }
@@ -180,7 +179,7 @@ export const make = <R extends AnyReducer>(
     const receive = (
       expected: unknown,
       claim: typeof claimEqual,
-      then: ThenState<S>
+      then: { readonly state?: unknown }
     ): Effect.Effect<A, ClaimBroken> =>
       Effect.gen(function*() {
         const step = yield* bench.next(({ action }) => isLike(expected, action), inline(expected))
@@ -189,32 +188,39 @@ export const make = <R extends AnyReducer>(
           actual: step.action,
           hint: hintOfNext
         })
-        yield* claimState(`the state after ${step.what} came back`, then, step)
+        yield* claimState(`the state after ${step.what} came back`, { claim, then }, step)
         return step.action
+      })
+
+    const send = (
+      action: A,
+      claim: typeof claimEqual,
+      then: { readonly state?: unknown }
+    ): Effect.Effect<void, ClaimBroken> =>
+      Effect.gen(function*() {
+        yield* bench.settle
+        yield* bench.nothingWaits
+        const before = yield* store.state
+        const outcome = yield* Effect.result(store.dispatch(action))
+        yield* bench.settle
+        const what = inline(action)
+        const after = yield* claimOutcome(what, outcome, then)
+        if (after !== undefined) {
+          yield* claimState(`the state after ${what}`, { claim, then }, { before, after: after.value })
+        }
       })
 
     return {
       store,
       advance: (duration) => bench.advance(duration),
-      problem: (like) => bench.problem(like),
+      problem: (some) => bench.problem(some),
       leave: bench.leave,
       finish: bench.finish,
       skip: Effect.map(bench.skip, (steps) => steps.map(({ action }) => action)),
-      send: (action, then = {}) =>
-        Effect.gen(function*() {
-          yield* bench.settle
-          yield* bench.nothingWaits
-          const before = yield* store.state
-          const outcome = yield* Effect.result(store.dispatch(action))
-          yield* bench.settle
-          const what = inline(action)
-          const after = yield* claimOutcome(what, outcome, then)
-          if (after !== undefined && !("rejected" in then)) {
-            yield* claimState(`the state after ${what}`, then, { before, after: after.value })
-          }
-        }),
+      send: (action, then = {}) => send(action, claimEqual, then),
+      sendPartial: (action, then = {}) => send(action, claimLike, then),
       receive: (action, then = {}) => receive(action, claimEqual, then),
-      receiveLike: (like, then = {}) => receive(like, claimLike, then)
+      receivePartial: (action, then = {}) => receive(action, claimLike, then)
     }
   })
 
@@ -292,7 +298,14 @@ export const unprovided = <const T extends ReadonlyArray<Asked>>(...asked: T): L
   ))
 
 /** What a command leads to. Leaving out the events claims that there are none; the state follows from them. */
-export type ThenEvents<S, E> = ThenState<S> & { readonly events?: ReadonlyArray<E> }
+export interface ThenEvents<S, E> extends ThenState<S> {
+  readonly events?: ReadonlyArray<E>
+}
+
+/** As much of it as the test says. Leaving something out claims nothing. */
+export interface ThenSomeEvents<S, E> extends ThenSomeState<S> {
+  readonly events?: ReadonlyArray<Some<E>>
+}
 
 /** The instances of an aggregate under test. */
 export interface AggregateTestStore<S, C, E, R> extends Common {
@@ -302,10 +315,12 @@ export interface AggregateTestStore<S, C, E, R> extends Common {
     command: C,
     then?: ThenEvents<S, E> | ThenRejected<R>
   ) => Effect.Effect<void, ClaimBroken>
+  /** The same, of whose events and state only a part is said. */
+  readonly dispatchPartial: (id: string, command: C, then?: ThenSomeEvents<S, E>) => Effect.Effect<void, ClaimBroken>
   /** The next command that an effect sent to an instance, and the events that it stored. */
   readonly receive: (id: string, command: C, then?: ThenEvents<S, E>) => Effect.Effect<C, ClaimBroken>
-  /** The same for a command of which only a part is said. */
-  readonly receiveLike: (id: string, like: Like<C>, then?: ThenEvents<S, E>) => Effect.Effect<C, ClaimBroken>
+  /** The same, of whose command, events and state only a part is said. */
+  readonly receivePartial: (id: string, command: Some<C>, then?: ThenSomeEvents<S, E>) => Effect.Effect<C, ClaimBroken>
   /** Takes out the commands that came back so far, unclaimed. */
   readonly skip: Effect.Effect<ReadonlyArray<C>, ClaimBroken>
   /** The store itself. What is dispatched to it directly is not claimed. */
@@ -352,10 +367,10 @@ type Tag = { readonly _tag: string }
  */
 export const aggregate = <S, C extends Tag, E extends Tag, R, N>(
   definition: Aggregate.Aggregate<S, C, E, R, N>,
-  { claims = "all" }: { readonly claims?: Claims } = {}
+  { partial = false }: { readonly partial?: boolean } = {}
 ): Effect.Effect<AggregateTestStore<S, C, E, R>, never, EventStore | Scope.Scope | N> =>
   Effect.gen(function*() {
-    const bench = yield* TestBench.make<Commanded<S, C, E>>(claims)
+    const bench = yield* TestBench.make<Commanded<S, C, E>>(partial)
     const commands = new Commands(definition, bench)
     const events = commands.observed(yield* EventStore)
     const context = bench.observing(
@@ -366,22 +381,23 @@ export const aggregate = <S, C extends Tag, E extends Tag, R, N>(
 
     const claimStep = (
       what: string,
-      then: ThenEvents<S, E>,
+      { claim, then }: { readonly claim: typeof claimEqual; readonly then: SomethingStored },
       step: { readonly events: ReadonlyArray<E>; readonly state: S }
     ): Effect.Effect<void, ClaimBroken> =>
       Effect.gen(function*() {
-        if (claims === "all" || then.events !== undefined) {
-          yield* claimEqual(`the events of ${what}`, {
+        if (then.events !== undefined || !(partial || claim === claimLike)) {
+          yield* claim(`the events of ${what}`, {
             expected: then.events ?? [],
             actual: step.events,
             hint: "Leaving out `events` claims that there are none."
           })
         }
-        const state = `the state after ${what}`
-        const hint = "It follows from the events: look at `evolve`, or at what the instance had stored before."
-        if ("state" in then) yield* claimEqual(state, { expected: then.state, actual: step.state, hint })
-        if (then.stateLike !== undefined) {
-          yield* claimLike(state, { expected: then.stateLike, actual: step.state, hint })
+        if ("state" in then) {
+          yield* claim(`the state after ${what}`, {
+            expected: then.state,
+            actual: step.state,
+            hint: "It follows from the events: look at `evolve`, or at what the instance had stored before."
+          })
         }
       })
 
@@ -389,7 +405,7 @@ export const aggregate = <S, C extends Tag, E extends Tag, R, N>(
       id: string,
       expected: unknown,
       claim: typeof claimEqual,
-      then: ThenEvents<S, E>
+      then: SomethingStored
     ): Effect.Effect<C, ClaimBroken> =>
       Effect.gen(function*() {
         const words = `${inline(expected)} to ${id}`
@@ -399,28 +415,42 @@ export const aggregate = <S, C extends Tag, E extends Tag, R, N>(
           return yield* broken(`Not ${next}, for it goes to ${step.id}; expected ${words}.\n${hintOfNext}`, id, step.id)
         }
         yield* claim(next, { expected, actual: step.command, hint: hintOfNext })
-        yield* claimStep(step.what, then, step)
+        yield* claimStep(step.what, { claim, then }, step)
         return step.command
+      })
+
+    const dispatch = (
+      id: string,
+      command: C,
+      claim: typeof claimEqual,
+      then: SomethingStored
+    ): Effect.Effect<void, ClaimBroken> =>
+      Effect.gen(function*() {
+        yield* bench.settle
+        yield* bench.nothingWaits
+        const what = `${inline(command)} to ${id}`
+        const outcome = yield* Effect.result(store.dispatch(id, command, commands.sending(id)))
+        yield* bench.settle
+        const stored = yield* claimOutcome(what, outcome, then)
+        if (stored !== undefined) yield* claimStep(what, { claim, then }, stored.value)
       })
 
     return {
       store,
       advance: (duration) => bench.advance(duration),
-      problem: (like) => bench.problem(like),
+      problem: (some) => bench.problem(some),
       leave: bench.leave,
       finish: bench.finish,
       skip: Effect.map(bench.skip, (steps) => steps.map(({ command }) => command)),
-      dispatch: (id, command, then = {}) =>
-        Effect.gen(function*() {
-          yield* bench.settle
-          yield* bench.nothingWaits
-          const what = `${inline(command)} to ${id}`
-          const outcome = yield* Effect.result(store.dispatch(id, command, commands.sending(id)))
-          yield* bench.settle
-          const stored = yield* claimOutcome(what, outcome, then)
-          if (stored !== undefined && !("rejected" in then)) yield* claimStep(what, then, stored.value)
-        }),
+      dispatch: (id, command, then = {}) => dispatch(id, command, claimEqual, then),
+      dispatchPartial: (id, command, then = {}) => dispatch(id, command, claimLike, then),
       receive: (id, command, then = {}) => receive(id, command, claimEqual, then),
-      receiveLike: (id, like, then = {}) => receive(id, like, claimLike, then)
+      receivePartial: (id, command, then = {}) => receive(id, command, claimLike, then)
     }
   })
+
+/** What a claim says of a step, in whatever detail. */
+interface SomethingStored {
+  readonly events?: ReadonlyArray<unknown>
+  readonly state?: unknown
+}

@@ -27,7 +27,7 @@ await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
     ConfigProvider.fromEnv()
   )
   yield* Effect.promise(async () => {
-    console.log(JSON.stringify({ migrations, run: process.env[TestDatabase.runVariable] }))
+    process.stdout.write(`${JSON.stringify({ migrations, run: process.env[TestDatabase.runVariable] })}\n`)
     for await (const _ of process.stdin);
   })
 })))

@@ -60,7 +60,7 @@ describe("TestStore", () => {
       const store = yield* make
       yield* store.send(Typed("m"), { state: { ...busy, text: "m" } })
       yield* store.advance("299 millis")
-      yield* store.send(Typed("mi"), { stateLike: { text: "mi" } })
+      yield* store.sendPartial(Typed("mi"), { state: { text: "mi" } })
       yield* store.advance("299 millis")
       yield* store.advance("1 millis")
       yield* store.receive(Paused)
@@ -104,7 +104,7 @@ describe("TestStore", () => {
         "Not the state after { \"_tag\": \"Type\"".replace("{ \"_tag\": \"Type\"", "{\"_tag\":\"Type\""),
         "text: expected \"mi\", got \"m\""
       )
-      const message = yield* complaint(store.send(Typed("m"), { stateLike: { text: "x" } }))
+      const message = yield* complaint(store.sendPartial(Typed("m"), { state: { text: "x" } }))
       assertSays(message, "text: expected \"x\", got \"m\"")
       assert.notInclude(message, "busy")
       yield* store.leave
@@ -121,7 +121,7 @@ describe("TestStore", () => {
         "strictly in order"
       )
       assertSays(
-        yield* complaint(store.receiveLike({ _tag: "Found", hits: ["mi?"] })),
+        yield* complaint(store.receivePartial({ _tag: "Found", hits: ["mi?"] })),
         "hits[0]: expected \"mi?\", got \"mi!\""
       )
     }).pipe(Effect.provide(find)))
@@ -130,13 +130,13 @@ describe("TestStore", () => {
     Effect.gen(function*() {
       const message = yield* complaint(Effect.gen(function*() {
         const store = yield* make
-        yield* store.send(Typed("a"), { stateLike: { text: "a" } })
+        yield* store.sendPartial(Typed("a"), { state: { text: "a" } })
         yield* store.advance("300 millis")
         yield* store.receive(Paused)
-        yield* store.send(Typed("b"), { stateLike: { text: "b" } })
+        yield* store.sendPartial(Typed("b"), { state: { text: "b" } })
         yield* store.advance("300 millis")
         yield* store.receive(Paused)
-        yield* store.send(Typed("c"), { stateLike: { text: "c" } })
+        yield* store.sendPartial(Typed("c"), { state: { text: "c" } })
         yield* store.finish
       }))
       assertSays(
@@ -148,7 +148,7 @@ describe("TestStore", () => {
       )
       const waiting = yield* complaint(Effect.gen(function*() {
         const store = yield* make
-        yield* store.send(Typed("c"), { stateLike: { text: "c" } })
+        yield* store.sendPartial(Typed("c"), { state: { text: "c" } })
         yield* store.advance("300 millis")
         yield* store.finish
       }))
@@ -180,7 +180,7 @@ describe("TestStore", () => {
     Effect.gen(function*() {
       const store = yield* TestStore.make(search, { initial: { ...initial, text: "mi" } })
       yield* store.send(Paused)
-      yield* store.receiveLike({ _tag: "Found" }, { stateLike: { hits: ["steps"] } })
+      yield* store.receivePartial({ _tag: "Found" }, { state: { hits: ["steps"] } })
     }).pipe(Effect.provide(Task.layer(Find, () =>
       Effect.gen(function*() {
         for (let i = 0; i < 500; i++) yield* Effect.yieldNow
@@ -193,7 +193,7 @@ describe("TestStore", () => {
 
   it.effect("says when there is no rest to be had", () =>
     Effect.gen(function*() {
-      const store = yield* TestStore.make(search, { initial: { ...initial, text: "mi" }, claims: "chosen" })
+      const store = yield* TestStore.make(search, { initial: { ...initial, text: "mi" }, partial: true })
       assertSays(
         yield* complaint(store.send(Paused)),
         "does not come to rest",
@@ -217,14 +217,14 @@ describe("TestStore", () => {
       yield* store.advance("1 second")
       assert.strictEqual(tries, 2)
       assertSays(
-        yield* complaint(store.receiveLike({ _tag: "Found" })),
+        yield* complaint(store.receivePartial({ _tag: "Found" })),
         "nothing has",
         "perform Find \"mi\" as \"find\", started by {\"_tag\":\"Paused\"}",
         "which `advance` moves"
       )
       yield* store.advance("6 seconds")
       assert.strictEqual(tries, 4)
-      yield* store.receive({ _tag: "Found", hits: ["late"] }, { stateLike: { hits: ["late"] } })
+      yield* store.receivePartial({ _tag: "Found", hits: ["late"] }, { state: { hits: ["late"] } })
     }).pipe(Effect.provide(flaky))
   })
 
@@ -237,7 +237,7 @@ describe("TestStore", () => {
     return Effect.gen(function*() {
       const store = yield* TestStore.make(search, { initial: { text: "mi", hits: [], busy: true } })
       yield* store.send(Paused)
-      yield* store.send({ _tag: "Stop" }, { stateLike: { busy: false } })
+      yield* store.sendPartial({ _tag: "Stop" }, { state: { busy: false } })
       assert.deepStrictEqual(interrupted, ["mi"])
       yield* store.advance("1 hour")
       yield* store.finish
@@ -261,11 +261,11 @@ describe("TestStore", () => {
 
   it.effect("leaves unsaid what a test does not choose to say", () =>
     Effect.gen(function*() {
-      const store = yield* TestStore.make(search, { initial, claims: "chosen" })
+      const store = yield* TestStore.make(search, { initial, partial: true })
       yield* store.send(Typed("mi"))
       yield* store.advance("300 millis")
-      yield* store.receiveLike({ _tag: "Found" })
-      assertSays(yield* complaint(store.receiveLike({ _tag: "Failed" })), "nothing has", "Nothing is under way")
+      yield* store.receivePartial({ _tag: "Found" })
+      assertSays(yield* complaint(store.receivePartial({ _tag: "Failed" })), "nothing has", "Nothing is under way")
       yield* store.send(Typed("mint"))
     }).pipe(Effect.provide(find)))
 
@@ -276,7 +276,7 @@ describe("TestStore", () => {
       yield* store.advance("300 millis")
       assertSays(yield* complaint(store.send(Typed("m"))), "has not received", "Receive it before the next send")
       assert.deepStrictEqual(yield* store.skip, [Paused, { _tag: "Found", hits: ["mi!"] }])
-      yield* store.send(Typed("m"), { stateLike: { busy: true } })
+      yield* store.sendPartial(Typed("m"), { state: { busy: true } })
       yield* store.leave
     }).pipe(Effect.provide(find)))
 
@@ -373,7 +373,7 @@ const orders = Effect.gen(function*() {
     events: [Order.Confirmed({ receipt: "r5" })],
     state: "confirmed"
   })
-  yield* store.receiveLike("b", { _tag: "Cancel" }, { events: [Order.Cancelled()] })
+  yield* store.receivePartial("b", { _tag: "Cancel" }, { events: [Order.Cancelled()] })
   yield* store.advance("1 hour")
   yield* store.finish
 })

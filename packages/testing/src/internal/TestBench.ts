@@ -28,9 +28,6 @@ export class ClaimBroken extends Schema.TaggedError<ClaimBroken>()("ClaimBroken"
   actual: Schema.Unknown
 }) {}
 
-/** What a test has to say: everything, or what it chooses to. */
-export type Claims = "all" | "chosen"
-
 /** Something that came back to the store. */
 export interface Came {
   /** In words. */
@@ -88,7 +85,8 @@ const requireTestClock = Effect.flatMap(Clock.Clock, (clock) =>
 /** A store at work under a test. */
 export class TestBench<C extends Came> {
   readonly underWay = new UnderWay()
-  readonly claims: Claims
+  /** Whether the test says only what it chooses to, and not all there is. */
+  readonly partial: boolean
   readonly #rest: Rest.Rest
   readonly #came: Array<C> = []
   readonly #troubles: Array<Trouble> = []
@@ -97,13 +95,13 @@ export class TestBench<C extends Came> {
   #others: Effect.Effect<number> = Effect.succeed(0)
   #left = false
 
-  constructor(rest: Rest.Rest, claims: Claims) {
+  constructor(rest: Rest.Rest, partial: boolean) {
     this.#rest = rest
-    this.claims = claims
+    this.partial = partial
   }
 
-  static readonly make = <C extends Came>(claims: Claims): Effect.Effect<TestBench<C>, never, Scope.Scope> =>
-    Effect.andThen(requireTestClock, Effect.map(Rest.make, (rest) => new TestBench<C>(rest, claims)))
+  static readonly make = <C extends Came>(partial: boolean): Effect.Effect<TestBench<C>, never, Scope.Scope> =>
+    Effect.andThen(requireTestClock, Effect.map(Rest.make, (rest) => new TestBench<C>(rest, partial)))
 
   /** From now on, to the end of the scope, problems are collected; at its end nothing may be left. */
   watch(problems: Stream.Stream<Problem>, inFlight: Effect.Effect<number>): Effect.Effect<void, never, Scope.Scope> {
@@ -154,7 +152,7 @@ export class TestBench<C extends Came> {
 
   /** Before anything else is sent, what came back is to be received. */
   readonly nothingWaits: Effect.Effect<void, ClaimBroken> = Effect.suspend(() =>
-    this.claims === "chosen" || this.#came.length === 0 ? Effect.void : broken(
+    this.partial || this.#came.length === 0 ? Effect.void : broken(
       `Something came back that the test has not received:\n${this.#describeCame()}\n` +
         "Receive it before the next send, or `skip` it."
     )
@@ -165,7 +163,7 @@ export class TestBench<C extends Came> {
     return Effect.andThen(
       this.settle,
       Effect.suspend(() => {
-        const index = this.claims === "all" ? 0 : this.#came.findIndex(fits)
+        const index = !this.partial ? 0 : this.#came.findIndex(fits)
         const step = this.#came[index]
         if (step !== undefined) {
           this.#came.splice(0, index + 1)
@@ -214,22 +212,24 @@ export class TestBench<C extends Came> {
 
   /** Nothing has come that was not received, nothing is under way, nothing has gone wrong unheard. */
   get finish(): Effect.Effect<void, ClaimBroken> {
+    const others = this.#others
     return Effect.gen({ self: this }, function*() {
       this.#finished = true
       yield* this.settle
-      const others = this.#left ? 0 : yield* this.#others
-      const partial = this.claims === "chosen"
+      const inFlight = yield* others
+      const unnamed = this.#left ? 0 : inFlight
+      const { partial } = this
       const running = this.underWay.running.length
       const parts = [
         this.#came.length === 0 || partial ?
           "" :
           `Came back and was not received:\n${this.#describeCame()}\n` +
           "Receive each, in this order; `skip` them if they are of no interest.\n",
-        (running === 0 && others === 0) || partial ?
+        (running === 0 && unnamed === 0) || partial ?
           "" :
           (running > 0
             ? this.#describeRunning()
-            : `Under way: ${others} effects that are no tasks, sources or timers.\n`) +
+            : `Under way: ${unnamed} effects that are no tasks, sources or timers.\n`) +
           "Advance the clock until they end, send what cancels them, or `leave` them under way.\n",
         this.#troubles.length === 0 ?
           "" :

@@ -3,11 +3,6 @@
  */
 import { equal } from "./differences.ts"
 
-/** A value of which members may be left out, at any depth. Those of an array may not. */
-export type Like<T> = T extends ReadonlyArray<infer Element> ? ReadonlyArray<Like<Element>>
-  : T extends object ? { readonly [K in keyof T]?: Like<T[K]> }
-  : T
-
 type Members = Readonly<Record<string, unknown>>
 
 const isPlain = (value: unknown): value is Members => {
