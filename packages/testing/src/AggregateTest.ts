@@ -10,7 +10,10 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
-import { differences, equal } from "./internal/differences.ts"
+import { palette } from "./internal/colour.ts"
+import { equal } from "./internal/differences.ts"
+import { leaves } from "./internal/leaves.ts"
+import { shown } from "./internal/shown.ts"
 
 type Tag = { readonly _tag: string }
 
@@ -48,9 +51,17 @@ export interface ThenState<out S> {
   readonly thenState: S
 }
 
-/** What else was to be done, by all commands and as reactions to their events. Leaving it out claims: nothing. */
-export interface ThenEffects {
-  readonly thenEffects?: Fx.AnyFx
+/** What else was to be done, by all commands and as reactions to their events. Leaving both out claims: nothing. */
+export type ThenEffects =
+  /** All of it. */
+  | { readonly thenEffects?: Fx.AnyFx; readonly thenAmongEffects?: never }
+  /** These are among it, in whatever group; of the rest nothing is said. */
+  | { readonly thenAmongEffects: NonEmptyReadonlyArray<Fx.AnyFx>; readonly thenEffects?: never }
+
+/** What {@link ThenEffects} may say, where nothing may be said of it. */
+interface NoEffects {
+  readonly thenEffects?: never
+  readonly thenAmongEffects?: never
 }
 
 /** The last command was refused, for this reason; the state is what it was. */
@@ -68,7 +79,7 @@ export type Decision<S, C, E, R> =
   & (
     | (ThenEvents<E> & ThenEffects & Partial<ThenState<S>> & Never<ThenRefused<R>>)
     | (ThenState<S> & ThenEffects & Never<ThenEvents<E>> & Never<ThenRefused<R>>)
-    | (ThenRefused<R> & Never<ThenEvents<E>> & Never<ThenState<S>> & Never<ThenEffects>)
+    | (ThenRefused<R> & Never<ThenEvents<E>> & Never<ThenState<S>> & NoEffects)
   )
 
 /** What past events lead to, with no command. */
@@ -77,7 +88,7 @@ export type Replay<S, C, E, R> =
   & ThenState<S>
   & Never<When<C>>
   & Never<ThenEvents<E>>
-  & Never<ThenEffects>
+  & NoEffects
   & Never<ThenRefused<R>>
 
 /** A rule of an aggregate, as an example. */
@@ -158,7 +169,10 @@ const verify = <S, C extends Tag, E extends Tag, R, N>(
   }
   if (rule.thenEvents !== undefined) same(`the events of ${run.command}`, rule.thenEvents, run.events)
   if ("thenState" in rule) same(`the state after ${run.command}`, rule.thenState, run.state)
-  same(`what else ${run.command} has done`, rule.thenEffects ?? Fx.none, run.effects)
+  if (rule.thenAmongEffects === undefined) {
+    return same(`what else ${run.command} has done`, rule.thenEffects ?? Fx.none, run.effects)
+  }
+  among(rule.thenAmongEffects, run)
 }
 
 /** The state that the past leads to. */
@@ -253,17 +267,26 @@ const refused = <S, E, R>(expected: R, { command, events, refusal }: Run<S, E, R
   )
 }
 
+const among = <S, E, R>(expected: ReadonlyArray<Fx.AnyFx>, { command, effects }: Run<S, E, R>): void => {
+  const done = leaves(effects)
+  const missing = expected.flatMap(leaves).find((wanted) => !done.some((leaf) => equal(wanted, leaf)))
+  if (missing === undefined) return
+  throw new RuleBroken(
+    `Expected ${command} to have this done, among others:\n  ${Fx.render(missing)}\nbut ` +
+      (done.length === 0 ? "nothing is done" : `this is done:\n  ${done.map(Fx.render).join("\n  ")}`),
+    missing,
+    done
+  )
+}
+
 /** Throws unless the two are equal by structure. */
 const same = (what: string, expected: unknown, actual: unknown): void => {
   if (equal(expected, actual)) return
   throw new RuleBroken(
-    `Not ${what} that the rule expects:\n${
-      differences(expected, actual).map((line) => `  ${line}`).join("\n")
-    }\nexpected: ${block(expected)}\nactual:   ${block(actual)}`,
+    `Not ${what} that the rule expects:\n${shown(expected, actual, palette())}`,
     expected,
     actual
   )
 }
 
 const inline = (value: unknown): string => Formatter.format(value)
-const block = (value: unknown): string => Formatter.format(value, { space: 2 })

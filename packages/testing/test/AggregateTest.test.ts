@@ -3,7 +3,7 @@ import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as Event from "@composable-ts/core/Event"
 import * as Fx from "@composable-ts/core/Fx"
 import * as AggregateTest from "@composable-ts/testing/AggregateTest"
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
 import { DateTime, Option, Schema } from "effect"
 
 const Till = Action.define("Till", {
@@ -66,6 +66,14 @@ const complaint = (rule: () => void): AggregateTest.RuleBroken => {
   }
   return assert.fail("the rule holds")
 }
+
+// What a message looks like must not depend on the terminal that the tests run in.
+beforeAll(() => {
+  vi.stubEnv("NO_COLOR", "1")
+})
+afterAll(() => {
+  vi.unstubAllEnvs()
+})
 
 const givenStored = (type: string, data: {}) =>
   complaint(() => AggregateTest.check(till, { given: [opened, { type, data }], thenState: { _tag: "Shut" } }))
@@ -328,6 +336,115 @@ describe("a broken rule names the mistake", () => {
   })
 })
 
+describe("what else is done", () => {
+  /** A till that also tells somebody of every sale, and reminds of closing. */
+  const telling = Aggregate.define(Till, {
+    ...till,
+    decide: (state: State, command: Action.CommandOf<typeof Till>, meta: Action.Meta) =>
+      Fx.all(
+        till.decide(state, command, meta),
+        command._tag === "Open" ? Fx.delay("closing", 1000, Till.Close()) : Fx.none
+      ),
+    react: (_state, event) => event._tag === "Sold" ? Fx.send(Till.Close()) : Fx.none
+  })
+  const delay = Fx.delay("closing", 1000, Till.Close())
+  const when = [Till.Open(), Till.Sell(tea)] as const
+  const thenEvents = [opened, Till.Sold(tea)]
+
+  it("is all said", () => {
+    AggregateTest.check(telling, { when, thenEvents, thenEffects: Fx.all(delay, Fx.send(Till.Close())) })
+    AggregateTest.check(telling, { when: Till.Open(), thenEvents: [opened], thenEffects: delay })
+  })
+
+  it("or partly", () => {
+    AggregateTest.check(telling, { when, thenEvents, thenAmongEffects: [delay] })
+    AggregateTest.check(telling, { when, thenEvents, thenAmongEffects: [Fx.send(Till.Close())] })
+    AggregateTest.check(telling, { when, thenEvents, thenAmongEffects: [Fx.sequential(Fx.send(Till.Close()), delay)] })
+    AggregateTest.check(till, { when: Till.Open(), thenEvents: [opened], thenAmongEffects: [Fx.none] })
+  })
+
+  it("is nothing when nothing is said", () => {
+    const { message } = complaint(() => AggregateTest.check(telling, { when, thenEvents }))
+    assert.include(message, "Not what else Sell has done that the rule expects:")
+    assert.include(message, `expected {"_tag":"None"}, got {"_tag":"Parallel"`)
+  })
+
+  it("is missed by name", () => {
+    const { actual, expected, message } = complaint(() =>
+      AggregateTest.check(telling, { when, thenEvents, thenAmongEffects: [delay, Fx.send(Till.Open())] })
+    )
+    assert.strictEqual(
+      message,
+      `Expected Sell to have this done, among others:
+  send {"_tag":"Open"}
+but this is done:
+  send {"_tag":"Close"} in 1000 ms as "closing"
+  send {"_tag":"Close"}`
+    )
+    assert.deepStrictEqual(expected, Fx.send(Till.Open()))
+    assert.deepStrictEqual(actual, [delay, Fx.send(Till.Close())])
+    assert.include(
+      complaint(() => AggregateTest.check(till, { when: Till.Open(), thenEvents: [opened], thenAmongEffects: [delay] }))
+        .message,
+      "but nothing is done"
+    )
+  })
+})
+
+describe("the differences", () => {
+  const wrong = () =>
+    complaint(() =>
+      AggregateTest.check(till, {
+        given: [opened],
+        when: [Till.Sell(tea), Till.Sell({ article: "earl grey", cents: 90 })],
+        thenEvents: [Till.Sold({ article: "tea", cents: 1250 }), Till.Sold({ article: "coffee", cents: 90 })]
+      })
+    ).message
+
+  it("stand one beneath the other, by name; then both values as one text", () => {
+    assert.strictEqual(
+      wrong(),
+      `Not the events of Sell that the rule expects:
+  [0].cents:   expected 1250,     got 250
+  [1].article: expected "coffee", got "earl grey"
+
+  - expected  + actual
+    [
+      {
+        "_tag": "Sold",
+        "article": "tea",
+  -     "cents": 1250
+  +     "cents": 250
+      },
+      {
+        "_tag": "Sold",
+  -     "article": "coffee",
+  +     "article": "earl grey",
+        "cents": 90
+      }
+    ]`
+    )
+  })
+
+  it("are coloured where there are colours, and wanted", () => {
+    vi.stubEnv("NO_COLOR", "")
+    vi.stubEnv("FORCE_COLOR", "1")
+    const coloured = wrong()
+    vi.stubEnv("FORCE_COLOR", "0")
+    const plain = wrong()
+    vi.stubEnv("FORCE_COLOR", "1")
+    vi.stubEnv("NO_COLOR", "1")
+    assert.include(coloured, `\u001b[1m[0].cents:\u001b[22m`)
+    assert.include(coloured, `expected \u001b[32m1250\u001b[39m,`)
+    assert.include(coloured, `got \u001b[31m250\u001b[39m`)
+    assert.include(coloured, `\u001b[32m  -     "cents": 1250\u001b[39m\n\u001b[31m  +     "cents": 250\u001b[39m`)
+    assert.notInclude(plain, "\u001b")
+    assert.strictEqual(wrong(), plain)
+    // eslint-disable-next-line no-control-regex -- the escape is what is looked for
+    assert.strictEqual(coloured.replaceAll(/\u001b\[\d+m/g, ""), plain)
+  })
+})
+
 /** What must not compile; it is never called. */
 export const forbidden = () => {
   // @ts-expect-error -- nothing is expected
@@ -352,6 +469,12 @@ export const forbidden = () => {
   AggregateTest.check(till, { when: Till.Open(), thenRefused: { _tag: "OutOfTea" } })
   // @ts-expect-error -- not a state
   AggregateTest.check(till, { when: Till.Open(), thenState: { _tag: "Ajar" } })
+  // @ts-expect-error -- all effects, and some among them
+  AggregateTest.check(till, { when: Till.Open(), thenEvents: [], thenEffects: Fx.none, thenAmongEffects: [Fx.none] })
+  // @ts-expect-error -- among what is done is at least one thing
+  AggregateTest.check(till, { when: Till.Open(), thenEvents: [], thenAmongEffects: [] })
+  // @ts-expect-error -- a refusal does nothing
+  AggregateTest.check(till, { when: Till.Close(), thenRefused: { _tag: "AlreadyShut" }, thenAmongEffects: [Fx.none] })
   // @ts-expect-error -- no key of a rule
   AggregateTest.check(till, { when: Till.Open(), thenEvent: opened })
 }

@@ -42,9 +42,16 @@ const step = (parent: Members, key: string): string =>
 const member = (parent: Members, key: string): string =>
   Object.hasOwn(parent, key) ? Formatter.format(parent[key]) : "nothing"
 
+/** A place in which two values differ; its path is empty where all that can be said is that they do. */
+export interface Difference {
+  readonly path: string
+  readonly expected: string
+  readonly actual: string
+}
+
 /** The places in which the actual value differs from the expected one, outermost first. */
-export const differences = (expected: unknown, actual: unknown): ReadonlyArray<string> => {
-  const lines: Array<string> = []
+export const places = (expected: unknown, actual: unknown): ReadonlyArray<Difference> => {
+  const found: Array<Difference> = []
   const compare = (path: string, expected: Members, actual: Members): void => {
     for (const key of new Set([...Object.keys(expected), ...Object.keys(actual)])) {
       const here = path + step(expected, key)
@@ -52,7 +59,7 @@ export const differences = (expected: unknown, actual: unknown): ReadonlyArray<s
       if (both && equal(expected[key], actual[key])) continue
       const parts = both ? alike(expected[key], actual[key]) : undefined
       if (parts === undefined) {
-        lines.push(`${here.replace(/^\./, "")}: expected ${member(expected, key)}, got ${member(actual, key)}`)
+        found.push({ path: here.replace(/^\./, ""), expected: member(expected, key), actual: member(actual, key) })
       } else {
         compare(here, ...parts)
       }
@@ -61,8 +68,20 @@ export const differences = (expected: unknown, actual: unknown): ReadonlyArray<s
   const parts = alike(expected, actual)
   if (parts !== undefined) compare("", ...parts)
   // Values that are no plain records say themselves how they compare; where is not to be seen from outside.
-  if (lines.length === 0) lines.push(`expected ${Formatter.format(expected)}, got ${Formatter.format(actual)}`)
-  return lines.length <= mostLines
-    ? lines
-    : [...lines.slice(0, mostLines), `and ${lines.length - mostLines} more places`]
+  if (found.length === 0) {
+    found.push({ path: "", expected: Formatter.format(expected), actual: Formatter.format(actual) })
+  }
+  return found
 }
+
+/** As many of the lines as one can read. */
+export const readable = (lines: ReadonlyArray<string>): ReadonlyArray<string> =>
+  lines.length <= mostLines ? lines : [...lines.slice(0, mostLines), `and ${lines.length - mostLines} more places`]
+
+/** The same in words, a line for each place. */
+export const differences = (expected: unknown, actual: unknown): ReadonlyArray<string> =>
+  readable(
+    places(expected, actual).map(({ actual, expected, path }) =>
+      `${path === "" ? "" : `${path}: `}expected ${expected}, got ${actual}`
+    )
+  )

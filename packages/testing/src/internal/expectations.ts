@@ -5,6 +5,7 @@ import * as Fx from "@composable-ts/core/Fx"
 import * as Equal from "effect/Equal"
 import * as Formatter from "effect/Formatter"
 import { differences, equal, isRecord } from "./differences.ts"
+import { leaves } from "./leaves.ts"
 
 /** What a matcher says, as vitest wants it. */
 interface Verdict {
@@ -61,9 +62,6 @@ const tags: Readonly<Record<Fx.AnyFx["_tag"], true>> = {
   Parallel: true,
   Sequential: true
 }
-
-const leaves = (fx: Fx.AnyFx): ReadonlyArray<Fx.AnyFx> =>
-  fx._tag === "None" ? [] : "fx" in fx ? fx.fx.flatMap(leaves) : [fx]
 
 const ofFx = (fx: Fx.AnyFx): Told => {
   const all = leaves(fx)
