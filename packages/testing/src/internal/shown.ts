@@ -32,7 +32,7 @@ export const merged = (expected: ReadonlyArray<string>, actual: ReadonlyArray<st
   const all = (mark: "-" | "+", lines: ReadonlyArray<string>) => lines.map((text): Line => [mark, text])
   if (expected.length * actual.length > mostPairs) return [...all("-", expected), ...all("+", actual)]
   // common[i][j]: how many lines the rests from i and from j have in common.
-  const common = Array.from({ length: expected.length + 1 }, () => new Array<number>(actual.length + 1).fill(0))
+  const common = Array.from({ length: expected.length + 1 }, () => Array.from({ length: actual.length + 1 }, () => 0))
   for (let i = expected.length - 1; i >= 0; i--) {
     for (let j = actual.length - 1; j >= 0; j--) {
       common[i]![j] = expected[i] === actual[j]
