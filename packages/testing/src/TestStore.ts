@@ -167,10 +167,10 @@ export const make = <R extends AnyReducer>(
 
     const claimState = (
       what: string,
-      { claim, then }: { readonly claim: typeof claimEqual; readonly then: { readonly state?: unknown } },
+      { claim, claimed }: { readonly claim: typeof claimEqual; readonly claimed: { readonly state?: unknown } },
       { after, before }: { readonly before: S; readonly after: S }
     ) => {
-      if ("state" in then) return claim(what, { expected: then.state, actual: after, hint: hintOfState })
+      if ("state" in claimed) return claim(what, { expected: claimed.state, actual: after, hint: hintOfState })
       return partial || claim === claimLike
         ? Effect.void
         : claimEqual(what, { expected: before, actual: after, hint: hintOfState })
@@ -188,7 +188,7 @@ export const make = <R extends AnyReducer>(
           actual: step.action,
           hint: hintOfNext
         })
-        yield* claimState(`the state after ${step.what} came back`, { claim, then }, step)
+        yield* claimState(`the state after ${step.what} came back`, { claim, claimed: then }, step)
         return step.action
       })
 
@@ -206,7 +206,7 @@ export const make = <R extends AnyReducer>(
         const what = inline(action)
         const after = yield* claimOutcome(what, outcome, then)
         if (after !== undefined) {
-          yield* claimState(`the state after ${what}`, { claim, then }, { before, after: after.value })
+          yield* claimState(`the state after ${what}`, { claim, claimed: then }, { before, after: after.value })
         }
       })
 
@@ -381,20 +381,20 @@ export const aggregate = <S, C extends Tag, E extends Tag, R, N>(
 
     const claimStep = (
       what: string,
-      { claim, then }: { readonly claim: typeof claimEqual; readonly then: SomethingStored },
+      { claim, claimed }: { readonly claim: typeof claimEqual; readonly claimed: SomethingStored },
       step: { readonly events: ReadonlyArray<E>; readonly state: S }
     ): Effect.Effect<void, ClaimBroken> =>
       Effect.gen(function*() {
-        if (then.events !== undefined || !(partial || claim === claimLike)) {
+        if (claimed.events !== undefined || !(partial || claim === claimLike)) {
           yield* claim(`the events of ${what}`, {
-            expected: then.events ?? [],
+            expected: claimed.events ?? [],
             actual: step.events,
             hint: "Leaving out `events` claims that there are none."
           })
         }
-        if ("state" in then) {
+        if ("state" in claimed) {
           yield* claim(`the state after ${what}`, {
-            expected: then.state,
+            expected: claimed.state,
             actual: step.state,
             hint: "It follows from the events: look at `evolve`, or at what the instance had stored before."
           })
@@ -415,7 +415,7 @@ export const aggregate = <S, C extends Tag, E extends Tag, R, N>(
           return yield* broken(`Not ${next}, for it goes to ${step.id}; expected ${words}.\n${hintOfNext}`, id, step.id)
         }
         yield* claim(next, { expected, actual: step.command, hint: hintOfNext })
-        yield* claimStep(step.what, { claim, then }, step)
+        yield* claimStep(step.what, { claim, claimed: then }, step)
         return step.command
       })
 
@@ -432,7 +432,7 @@ export const aggregate = <S, C extends Tag, E extends Tag, R, N>(
         const outcome = yield* Effect.result(store.dispatch(id, command, commands.sending(id)))
         yield* bench.settle
         const stored = yield* claimOutcome(what, outcome, then)
-        if (stored !== undefined) yield* claimStep(what, { claim, then }, stored.value)
+        if (stored !== undefined) yield* claimStep(what, { claim, claimed: then }, stored.value)
       })
 
     return {
