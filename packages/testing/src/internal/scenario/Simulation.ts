@@ -77,7 +77,7 @@ interface Planned {
 type Todo =
   | { readonly _tag: "CarryOut"; readonly planned: Planned }
   | { readonly _tag: "Begin"; readonly fx: Fx.AnyFx; readonly parent: number }
-  | { readonly _tag: "StartLeaf"; readonly fx: Fx.AnyFx; readonly context: Context }
+  | { readonly _tag: "StartLeaf"; readonly fx: Fx.AnyFx; readonly context: Context; readonly entry: Entry }
   | { readonly _tag: "Register"; readonly id: number; readonly entry: Entry }
   | { readonly _tag: "BeginMore"; readonly id: number }
   | { readonly _tag: "Report"; readonly id: number; readonly well: boolean }
@@ -292,7 +292,7 @@ export class Simulation {
         return parent === undefined ? undefined : this.#begin(todo.fx, parent)
       }
       case "StartLeaf":
-        return this.#startLeaf(todo.fx, todo.context)
+        return this.#register(this.#leaf(todo.fx, todo.context), todo.entry)
       case "Register":
         // A group of which all ended at once is gone.
         if (this.#nodes.has(todo.id)) this.#register(todo.id, todo.entry)
@@ -375,11 +375,8 @@ export class Simulation {
   /** Starts what can be ended on its own, once the one before it under the same id is ended. */
   #startLeaf(fx: Fx.AnyFx, context: Context): void {
     const entry = this.#identity(fx)
-    if (entry.key !== undefined && this.#byKey.has(entry.key)) {
-      this.#todo.push({ _tag: "StartLeaf", fx, context })
-      return this.#endKey(entry.key)
-    }
-    this.#register(this.#leaf(fx, context), entry)
+    this.#todo.push({ _tag: "StartLeaf", fx, context, entry })
+    if (entry.key !== undefined) this.#endKey(entry.key)
   }
 
   #leaf(fx: Fx.AnyFx, context: Context): number {
@@ -427,7 +424,9 @@ export class Simulation {
       return this.#finish(group, undefined, false)
     }
     this.#nodes.set(id, { ...group, active: group.active - 1, well: group.well && well })
-    this.#todo.push({ _tag: "BeginMore", id })
+    // While its first members begin, it goes on by itself.
+    const beginning = this.#todo.some((todo) => todo._tag === "BeginMore" && todo.id === id)
+    if (!beginning) this.#todo.push({ _tag: "BeginMore", id })
   }
 
   /** Something has come to its end. */
