@@ -1,6 +1,6 @@
 import { Action, Aggregate, Compose, Event, Fx, MemoryEventStore, Reducer, Source, Task } from "@composable-ts/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Schedule, Schema, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Queue, Schedule, Schema, Stream } from "effect"
 import * as TestStore from "../src/TestStore.ts"
 
 const Find = Task.define("Find", {
@@ -303,6 +303,51 @@ describe("TestStore", () => {
       Effect.provide(Source.layer(Ticks, (by) => Stream.map(Stream.tick("1 second"), () => by).pipe(Stream.drop(1))))
     )
   })
+
+  it.effect("takes a refused action that an effect sent for a problem", () => {
+    type Action = { readonly _tag: "Plan" } | { readonly _tag: "Refused" }
+    const planner = (state: number, action: Action) =>
+      action._tag === "Plan"
+        ? Reducer.step(state + 1, Fx.delay("later", 10, { _tag: "Refused" }))
+        : Reducer.step(state, Fx.reject({ _tag: "Never" }))
+    return Effect.gen(function*() {
+      const store = yield* TestStore.make(planner, { initial: 0 })
+      yield* store.send({ _tag: "Plan" }, { state: 1 })
+      yield* store.advance(10)
+      assertSays(
+        yield* complaint(store.receive({ _tag: "Refused" })),
+        "nothing has",
+        "RejectedUnheard: Refused, which an effect had sent, was refused",
+        "Likely the problem kept it from coming"
+      )
+      yield* store.problem({ _tag: "RejectedUnheard", action: "Refused", reason: { _tag: "Never" } })
+    })
+  })
+
+  it.effect("waits for fibers of services that were there before it, and for several stores at once", () =>
+    Effect.gen(function*() {
+      const asked = yield* Queue.unbounded<readonly [string, Deferred.Deferred<ReadonlyArray<string>>]>()
+      yield* Effect.forkScoped(Effect.forever(Effect.gen(function*() {
+        const [text, answer] = yield* Queue.take(asked)
+        for (let i = 0; i < 20; i++) yield* Effect.yieldNow
+        yield* Deferred.succeed(answer, [`served ${text}`])
+      })))
+      yield* Effect.yieldNow
+      const served = Task.layer(Find, (text) =>
+        Effect.gen(function*() {
+          const answer = yield* Deferred.make<ReadonlyArray<string>>()
+          yield* Queue.offer(asked, [text, answer])
+          return yield* Deferred.await(answer)
+        }))
+      yield* Effect.gen(function*() {
+        const one = yield* TestStore.make(search, { initial: { ...initial, text: "one" } })
+        const other = yield* TestStore.make(search, { initial: { ...initial, text: "other" } })
+        yield* one.send(Paused)
+        yield* other.send(Paused)
+        yield* one.receivePartial({ _tag: "Found", hits: ["served one"] })
+        yield* other.receivePartial({ _tag: "Found", hits: ["served other"] })
+      }).pipe(Effect.provide(served))
+    }))
 
   it.live("needs the clock of a test", () =>
     Effect.gen(function*() {

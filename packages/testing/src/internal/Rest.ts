@@ -40,8 +40,11 @@ const counting = (tally: Tally, dispatcher: Scheduler.SchedulerDispatcher): Sche
   flush: () => dispatcher.flush()
 })
 
-/** A promise's answer, and what hangs on it, comes before the next turn; a fiber that was made earlier takes one a step. */
-const quietTurns = 10
+/**
+ * A promise's answer, and what hangs on it, comes before the next turn. A fiber that was there before its scheduler was
+ * watched, in the service of a handler, takes a turn for each step of its own that we do not see; these are few.
+ */
+const quietTurns = 50
 
 /** Some seconds of turns without a rest: whatever goes on will not end by itself. */
 const mostTurns = 200_000
