@@ -234,9 +234,6 @@ export interface Story<F extends Feature, C> {
   readonly explore: (exploration: Exploration<F>) => Way<F["state"]>
 }
 
-/** A story waits for nothing, so its function may return anything but a promise. */
-type Told = { readonly then?: never } | void
-
 interface Common {
   /** The time at the beginning, in milliseconds since the epoch. Default 0. */
   readonly time?: number
@@ -295,7 +292,7 @@ export type StoryOf<X, O> = FeatureOf<X> extends infer F extends Feature
 export const run = <const X extends AnyReducer | AnyAggregate, const O extends OptionsOf<X>>(
   subject: X,
   options: O & OptionsOf<X>,
-  tell: (story: StoryOf<X, O>) => Told
+  tell: (story: StoryOf<X, O>) => StoryOf<X, O> | void
 ): void => {
   const given: Common & { readonly initial?: unknown; readonly given?: ReadonlyArray<Tag> } = options
   const simulation = new Simulation(machineOf(subject), beginning(subject, given), given.time ?? 0)

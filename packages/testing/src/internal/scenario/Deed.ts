@@ -10,7 +10,7 @@ import type { Machine } from "./Machine.ts"
 import { describeOrigin, type Origin } from "./Origin.ts"
 import type { Leaf, Reduction, Simulation } from "./Simulation.ts"
 import { type Complaint, StoryBroken } from "./StoryBroken.ts"
-import { bullets, count, inline } from "./words.ts"
+import { bullets, inline } from "./words.ts"
 
 /** Which one, when several are under way. */
 export interface Which {
@@ -121,7 +121,7 @@ const subject = (deed: Telling): string => {
 }
 
 const ambiguous = (what: string, leaves: ReadonlyArray<Leaf>): Complaint => ({
-  happened: `${count(leaves.length, what)} under way, and the story does not say which is meant:\n${
+  happened: `The story does not say which ${what} is meant; ${leaves.length} are under way:\n${
     bullets(leaves.map(describe))
   }`,
   because: "several were asked for that look the same from here.",

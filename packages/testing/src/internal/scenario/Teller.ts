@@ -358,7 +358,7 @@ const check = (reduction: Reduction, { claim, reading, step }: Said): void => {
   }
   if ("events" in claim || reading === "exact") same(`the events of ${step}`, claim.events ?? [], events, reading)
   if (typeof claim.state === "function") {
-    satisfies(`the state after ${step}`, claim.state as (state: unknown) => boolean, state)
+    satisfies(`The state after ${step}`, claim.state as (state: unknown) => boolean, state)
   } else if ("state" in claim) {
     same(`the state after ${step}`, claim.state, state, reading)
   } else if (reading === "exact" && !equal(before, state)) {
