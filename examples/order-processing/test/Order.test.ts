@@ -1,7 +1,7 @@
 import * as AggregateTest from "@composable-ts/testing/AggregateTest"
-import { describe, it } from "@effect/vitest"
-import { BigDecimal } from "effect"
-import { Order, order, type OrderDetails } from "../src/domain/Order.ts"
+import { assert, describe, it } from "@effect/vitest"
+import { BigDecimal, Result } from "effect"
+import { Order, order, type OrderDetails, totals } from "../src/domain/Order.ts"
 import type { OrderLine } from "../src/domain/OrderLine.ts"
 
 const decimal = BigDecimal.fromStringUnsafe
@@ -50,6 +50,28 @@ describe("placing an order", () => {
       when: Order.PlaceOrder(details),
       thenEvents: [placed],
       thenState: { status: "Placed", order: details }
+    })
+  })
+
+  it("keeps every line, in order", () => {
+    const lines = [cheese, { ...cheese, productId: "42", quantity: 1 }] as const
+    AggregateTest.check(order, {
+      when: Order.PlaceOrder({ ...details, lines }),
+      thenEvents: [Order.OrderPlaced({ ...details, lines })],
+      thenState: { status: "Placed", order: { ...details, lines } }
+    })
+  })
+
+  it("names the first fault of the first line that has any", () => {
+    const faulty = { ...cheese, productId: "42", quantity: 0, unitPrice: decimal("0"), discount: decimal("2") }
+    const refusedFor = { orderId, productId: "42" }
+    AggregateTest.check(order, {
+      when: Order.PlaceOrder({ ...details, lines: [faulty, { ...faulty, productId: "43" }, cheese] }),
+      thenRefused: { _tag: "QuantityNotPositive", ...refusedFor, quantity: 0 }
+    })
+    AggregateTest.check(order, {
+      when: Order.PlaceOrder({ ...details, lines: [{ ...faulty, quantity: 1 }] }),
+      thenRefused: { _tag: "UnitPriceNotPositive", ...refusedFor }
     })
   })
 
@@ -113,6 +135,16 @@ describe("shipping an order", () => {
     })
   })
 
+  it("may be shipped by another carrier than asked for", () => {
+    const other = { orderId, shipper: "Speedy Express", shippedOn: "1996-07-16" }
+    AggregateTest.check(order, {
+      given: [placed],
+      when: Order.ShipOrder(other),
+      thenEvents: [Order.OrderShipped(other)],
+      thenState: { status: "Shipped", order: details, shipper: "Speedy Express", shippedOn: "1996-07-16" }
+    })
+  })
+
   it("refuses one that was never placed", () => {
     AggregateTest.check(order, { when: ship, thenRefused: { _tag: "NotPlaced", orderId } })
   })
@@ -154,6 +186,14 @@ describe("shipping an order", () => {
       thenRefused: { _tag: "ShipperMissing", orderId }
     })
   })
+
+  it("misses the shipper before it looks at the day", () => {
+    AggregateTest.check(order, {
+      given: [placed],
+      when: Order.ShipOrder({ orderId, shipper: "", shippedOn: "1996-07-03" }),
+      thenRefused: { _tag: "ShipperMissing", orderId }
+    })
+  })
 })
 
 describe("cancelling an order", () => {
@@ -189,7 +229,38 @@ describe("cancelling an order", () => {
   })
 })
 
+describe("an event that finds another state than it was decided on", () => {
+  it("leaves the state as it is", () => {
+    for (const event of [shipped, cancelled]) {
+      AggregateTest.check(order, { given: [event], thenState: { status: "New" } })
+    }
+    AggregateTest.check(order, {
+      given: [placed, shipped, cancelled],
+      thenState: { status: "Shipped", order: details, shipper: "Federal Shipping", shippedOn: "1996-07-16" }
+    })
+    AggregateTest.check(order, {
+      given: [placed, cancelled, shipped],
+      thenState: { status: "Cancelled", order: details, reason: "found it cheaper" }
+    })
+  })
+})
+
+describe("the totals", () => {
+  it("are of all lines, without and with their discounts", () => {
+    const { afterDiscounts, beforeDiscounts } = totals({
+      lines: [cheese, { ...cheese, quantity: 1, discount: decimal("0") }]
+    })
+    assert.strictEqual(BigDecimal.format(beforeDiscounts), "182")
+    assert.strictEqual(BigDecimal.format(afterDiscounts), "156.8")
+  })
+})
+
 describe("the stored form", () => {
+  it("of a placed order has at least one line", () => {
+    // @ts-expect-error -- the type says so, too
+    assert.isTrue(Result.isFailure(Order.encode({ ...placed, lines: [] })))
+  })
+
   it("keeps money as decimal strings, so an event of the log reads like this", () => {
     AggregateTest.check(order, {
       given: [

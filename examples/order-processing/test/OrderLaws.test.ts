@@ -12,14 +12,16 @@ const hundredths = (from: number, to: number) => Arbitrary.map(between(from, to)
 /** Few days, so that one is often before, on or after another. */
 const days = Arbitrary.map(between(1, 5), (day) => `1996-07-0${day}`)
 
-const lines = (unitPrices: Arbitrary.Arbitrary<BigDecimal.BigDecimal>, quantities: Arbitrary.Arbitrary<number>) =>
+type Decimals = Arbitrary.Arbitrary<BigDecimal.BigDecimal>
+
+const lines = (unitPrice: Decimals, discount: Decimals, quantity: Arbitrary.Arbitrary<number>) =>
   Arbitrary.all({
     productId: texts,
     productName: texts,
     category: texts,
-    unitPrice: unitPrices,
-    quantity: quantities,
-    discount: hundredths(0, 100)
+    unitPrice,
+    quantity,
+    discount
   })
 
 const details = {
@@ -40,10 +42,13 @@ const details = {
 }
 const shipments = Arbitrary.all({ orderId: details.orderId, shipper: Arbitrary.schema(Schema.String), shippedOn: days })
 
-/** Some of what is ordered is refused: no lines, nothing of a product, a price of nothing. */
+const good = lines(hundredths(1, 1000), hundredths(0, 100), between(1, 20))
+/** Now and then a price or a quantity of nothing, or a discount that is none. */
+const asked = lines(hundredths(0, 1000), hundredths(-2, 102), between(0, 20))
+
 const arbitraries = {
   PlaceOrder: Arbitrary.map(
-    Arbitrary.all({ ...details, lines: Arbitrary.array(lines(hundredths(0, 1000), between(0, 20)), { maxLength: 3 }) }),
+    Arbitrary.all({ ...details, lines: Arbitrary.array(asked, { maxLength: 3 }) }),
     Order.PlaceOrder
   ),
   ShipOrder: Arbitrary.map(shipments, Order.ShipOrder),
@@ -52,8 +57,8 @@ const arbitraries = {
       ...details,
       lines: Arbitrary.map(
         Arbitrary.all([
-          lines(hundredths(1, 1000), between(1, 20)),
-          Arbitrary.array(lines(hundredths(1, 1000), between(1, 20)))
+          good,
+          Arbitrary.array(good)
         ]),
         ([first, rest]) => [first, ...rest] as const
       )
@@ -79,6 +84,8 @@ describe("whatever is asked of an order", () => {
       arbitraries,
       invariants: {
         "a shipped or cancelled order stays as it is": (state, { before }) => !isFinal(before) || state === before,
+        "nothing more is accepted of an order that is shipped or cancelled": (_state, { before, refusal }) =>
+          !isFinal(before) || refusal !== undefined,
         "a refusal changes nothing": (state, { before, refusal }) => refusal === undefined || state === before,
         "an accepted command is recorded by one event": (_state, { events, refusal }) =>
           events.length === (refusal === undefined ? 1 : 0),
