@@ -182,7 +182,11 @@ export const make = <R extends AnyReducer>(
       then: { readonly state?: unknown }
     ): Effect.Effect<A, ClaimBroken> =>
       Effect.gen(function*() {
-        const step = yield* bench.next(({ action }) => isLike(expected, action), inline(expected))
+        const step = yield* bench.next({
+          among: () => true,
+          fits: ({ action }) => isLike(expected, action),
+          expected: inline(expected)
+        })
         yield* claim(`the next action to come back (${step.what}, started by ${step.by})`, {
           expected,
           actual: step.action,
@@ -317,7 +321,10 @@ export interface AggregateTestStore<S, C, E, R> extends Common {
   ) => Effect.Effect<void, ClaimBroken>
   /** The same, of whose events and state only a part is said. */
   readonly dispatchPartial: (id: string, command: C, then?: ThenSomeEvents<S, E>) => Effect.Effect<void, ClaimBroken>
-  /** The next command that an effect sent to an instance, and the events that it stored. */
+  /**
+   * The next command that an effect sent to this instance, and the events that it stored. Between instances there is no
+   * order: which of two is stored first, the event store decides.
+   */
   readonly receive: (id: string, command: C, then?: ThenEvents<S, E>) => Effect.Effect<C, ClaimBroken>
   /** The same, of whose command, events and state only a part is said. */
   readonly receivePartial: (id: string, command: Some<C>, then?: ThenSomeEvents<S, E>) => Effect.Effect<C, ClaimBroken>
@@ -408,13 +415,16 @@ export const aggregate = <S, C extends Tag, E extends Tag, R, N>(
       then: SomethingStored
     ): Effect.Effect<C, ClaimBroken> =>
       Effect.gen(function*() {
-        const words = `${inline(expected)} to ${id}`
-        const step = yield* bench.next((step) => step.id === id && isLike(expected, step.command), words)
-        const next = `the next command to come back (${step.what}, started by ${step.by})`
-        if (step.id !== id) {
-          return yield* broken(`Not ${next}, for it goes to ${step.id}; expected ${words}.\n${hintOfNext}`, id, step.id)
-        }
-        yield* claim(next, { expected, actual: step.command, hint: hintOfNext })
+        const step = yield* bench.next({
+          among: (step) => step.id === id,
+          fits: ({ command }) => isLike(expected, command),
+          expected: `${inline(expected)} to ${id}`
+        })
+        yield* claim(`the next command to come back (${step.what}, started by ${step.by})`, {
+          expected,
+          actual: step.command,
+          hint: hintOfNext
+        })
         yield* claimStep(step.what, { claim, claimed: then }, step)
         return step.command
       })

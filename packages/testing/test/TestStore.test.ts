@@ -454,20 +454,27 @@ describe("TestStore.aggregate", () => {
       )
     }).pipe(Effect.provide([charge, MemoryEventStore.layer])))
 
-  it.effect("keeps instances apart and their order strict", () =>
+  it.effect("keeps instances apart, and the order of each strict", () =>
     Effect.gen(function*() {
       const store = yield* TestStore.aggregate(order)
       yield* store.dispatch("a", Order.Place({ cents: 5 }), placed(5))
       yield* store.dispatch("b", Order.Place({ cents: 6 }), placed(6))
+      yield* store.dispatch("c", Order.Place({ cents: 7 }), placed(7))
       yield* store.advance("1 second")
+      yield* store.receive("b", Order.Confirm({ receipt: "r6" }), { events: [Order.Confirmed({ receipt: "r6" })] })
       assertSays(
-        yield* complaint(store.receive("b", Order.Confirm({ receipt: "r6" }), { events: [] })),
-        "for it goes to a",
+        yield* complaint(store.receive("b", Order.Remind())),
+        "{\"_tag\":\"Remind\"} to b was to come back",
+        "to a"
+      )
+      assertSays(
+        yield* complaint(store.receive("a", Order.Remind())),
+        "Not the next command to come back ({\"_tag\":\"Confirm\",\"receipt\":\"r5\"} to a",
         "strictly in order"
       )
       assertSays(
-        yield* complaint(store.receive("b", Order.Confirm({ receipt: "r6" }))),
-        "Not the events of {\"_tag\":\"Confirm\",\"receipt\":\"r6\"} to b"
+        yield* complaint(store.receive("c", Order.Confirm({ receipt: "r7" }))),
+        "Not the events of {\"_tag\":\"Confirm\",\"receipt\":\"r7\"} to c"
       )
     }).pipe(Effect.provide([charge, MemoryEventStore.layer])))
 

@@ -130,7 +130,7 @@ export class TestBench<C extends Came> {
     this.#came.push(step)
   }
 
-  /** Takes back what turned out not to have come. */
+  /** Takes out what was taken, or turned out not to have come. */
   retract(step: C): void {
     const index = this.#came.indexOf(step)
     if (index !== -1) this.#came.splice(index, 1)
@@ -158,15 +158,24 @@ export class TestBench<C extends Came> {
     )
   )
 
-  /** The next that came back; of those that a test chooses from, the first that fits. */
-  next(fits: (step: C) => boolean, expected: string): Effect.Effect<C, ClaimBroken> {
+  /**
+   * The next that came back, among those that have an order; in a partial test, the first of them that fits. Those before
+   * it are passed over then.
+   */
+  next(
+    { among, expected, fits }: {
+      readonly among: (step: C) => boolean
+      readonly fits: (step: C) => boolean
+      readonly expected: string
+    }
+  ): Effect.Effect<C, ClaimBroken> {
     return Effect.andThen(
       this.settle,
       Effect.suspend(() => {
-        const index = !this.partial ? 0 : this.#came.findIndex(fits)
-        const step = this.#came[index]
+        const ordered = this.#came.filter(among)
+        const step = this.partial ? ordered.find(fits) : ordered[0]
         if (step !== undefined) {
-          this.#came.splice(0, index + 1)
+          for (const taken of ordered.slice(0, ordered.indexOf(step) + 1)) this.retract(taken)
           return Effect.succeed(step)
         }
         return broken(
