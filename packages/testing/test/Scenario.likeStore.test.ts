@@ -35,9 +35,13 @@ type Step =
   | { readonly step: "advance"; readonly millis: number }
 
 /**
- * The id of what nothing else has the id of. When a member of a group with a bound ends another while it begins, the live
- * store, by `Effect.forEach`, begins a member twice; the simulation does not. So there members leave each other alone.
+ * Where a plan stands: on its own, in a sequence, or among several at once. There `Effect.forEach` begins the members,
+ * and must not be interrupted by one of them while it does: it would begin a member twice, or go on with a cancelled
+ * group. The simulation does neither. So the members of such groups leave each other alone while they begin.
  */
+type Place = "alone" | "in a sequence" | "at once"
+
+/** The id of what nothing else has the id of. */
 const lone = -1
 
 /** A choice that follows from a seed; schemas alone make plans too shallow for groups within groups. */
@@ -58,10 +62,11 @@ class Chance {
   }
 }
 
-/** `within` a group of at most two at once: see {@link lone}. */
-const anyPlan = (chance: Chance, depth: number, within = false): Plan => {
+const anyPlan = (chance: Chance, depth: number, place: Place = "alone"): Plan => {
+  const within = place === "at once"
   const inner = () => anyPlan(chance, depth - 1)
-  const several = (few = within) => Array.from({ length: 2 + chance.below(3) }, () => anyPlan(chance, depth - 1, few))
+  const several = (at: Place) => Array.from({ length: 2 + chance.below(3) }, () => anyPlan(chance, depth - 1, at))
+  const sequence = within ? place : "in a sequence"
   if (depth === 0) return within ? { do: "publish" } : { do: chance.of("nothing", "cancelAll", "publish", "refuse") }
   const choice = within ? 7 + chance.below(11) : chance.below(18)
   switch (choice) {
@@ -89,12 +94,12 @@ const anyPlan = (chance: Chance, depth: number, within = false): Plan => {
       return { do: "subscribe", id: within ? lone : chance.below(3), next: inner(), otherwise: inner() }
     case 14:
     case 15:
-      return { do: "sequential", plans: several() }
+      return { do: "sequential", plans: several(sequence) }
     case 16:
-      return { do: "all", plans: several() }
+      return { do: "all", plans: several(place === "alone" ? place : "at once") }
     default: {
       const most = 1 + chance.below(2)
-      return { do: "parallel", most, plans: several(within || most > 1) }
+      return { do: "parallel", most, plans: several(most > 1 ? "at once" : sequence) }
     }
   }
 }
