@@ -76,6 +76,9 @@ describe("the laws of every aggregate hold for an order", () => {
   it.effect("commands that race", () => Laws.serialEqualsConcurrent(order, { arbitraries }))
 })
 
+const none = BigDecimal.make(0n, 0)
+const all = BigDecimal.make(1n, 0)
+
 const isFinal = ({ status }: OrderState): boolean => status === "Shipped" || status === "Cancelled"
 
 describe("whatever is asked of an order", () => {
@@ -91,9 +94,14 @@ describe("whatever is asked of an order", () => {
           events.length === (refusal === undefined ? 1 : 0),
         "what was ordered never changes": (state, { before }) =>
           before.status === "New" || (state.status !== "New" && state.order === before.order),
-        "an order has lines, each of some pieces at some price": (state) =>
+        "each line of an order is of some pieces at some price, with a discount from none to all of it": (state) =>
           state.status === "New" ||
-          state.order.lines.every(({ quantity, unitPrice }) => quantity > 0 && BigDecimal.isPositive(unitPrice)),
+          state.order.lines.every(({ discount, quantity, unitPrice }) =>
+            quantity > 0 && BigDecimal.isPositive(unitPrice) &&
+            BigDecimal.between(discount, { minimum: none, maximum: all })
+          ),
+        "each line that was asked for is recorded": (_state, { command, events: [event] }) =>
+          command._tag !== "PlaceOrder" || event?._tag !== "OrderPlaced" || event.lines.length === command.lines.length,
         "nothing is shipped before it was ordered": (state) =>
           state.status !== "Shipped" || state.shippedOn >= state.order.orderedOn,
         "an order is shipped by somebody, and cancelled for a reason": (state) =>
