@@ -1,6 +1,7 @@
 /**
  * How a store refuses, and what it reports.
  */
+import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
 
 /** The store is being closed, or was; the action was not reduced. */
@@ -52,7 +53,7 @@ export class RejectedUnheard extends Schema.TaggedError<RejectedUnheard>()("Reje
   reason: Schema.Unknown
 }) {
   override get message(): string {
-    return `${this.action}, which an effect had sent, was refused: ${JSON.stringify(this.reason)}`
+    return `${this.action}, which an effect had sent, was refused: ${Formatter.format(this.reason)}`
   }
 }
 
