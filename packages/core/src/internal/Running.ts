@@ -4,6 +4,7 @@
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type { Meta } from "../Action.ts"
 import { embed, outcomeOf } from "../Compose.ts"
@@ -20,18 +21,45 @@ interface Waiting<S, A, R> {
   readonly action: A
   /** What accompanied the action that an effect came from which sent this one. */
   readonly cause: Meta | undefined
-  /** Told the state after the action, or why there is none; nobody is when an effect sent it. */
-  settle: ((outcome: Effect.Effect<S, R | ReducerDefect>) => void) | undefined
+  /** Whoever dispatched it; nobody, when an effect sent it. */
+  readonly caller: Caller<S, R> | undefined
 }
 
-/** Ids are made when a reducer looks at them: most do not, and making one costs more than many a step. */
+/** Told the state after an action, or why there is none. */
+class Caller<S, R> {
+  #outcome: Exit.Exit<S, R | ReducerDefect> | undefined
+  #resume: ((outcome: Exit.Exit<S, R | ReducerDefect>) => void) | undefined
+
+  tell(outcome: Exit.Exit<S, R | ReducerDefect>): void {
+    this.#outcome = outcome
+    this.#resume?.(outcome)
+  }
+
+  /** What it was told, or is told `later`, when the store may resume it. */
+  heard(later: (resume: () => void) => void): Effect.Effect<S, R | ReducerDefect> {
+    return this.#outcome ?? Effect.callback((resume) => {
+      this.#resume = (outcome) => later(() => resume(outcome))
+    })
+  }
+}
+
+/** Time and ids are made when a reducer looks at them: most do not, and either costs as much as many a step. */
 class DispatchMeta implements Meta {
-  readonly time: number
+  readonly #now: () => number
   readonly #cause: Meta | undefined
+  #time: number | undefined
   #id: string | undefined
-  constructor(time: number, cause: Meta | undefined) {
-    this.time = time
+  constructor(now: () => number, cause: Meta | undefined) {
+    this.#now = now
     this.#cause = cause
+  }
+  /** The same, for those who look later: they see the time of the action and not their own. */
+  kept(): this {
+    this.#time ??= this.#now()
+    return this
+  }
+  get time(): number {
+    return this.#time ??= this.#now()
   }
   get id(): string {
     return this.#id ??= UuidV7.make(this.time)
@@ -80,7 +108,7 @@ export class Running<S, A, R> {
       context,
       now,
       feed: (at, action, cause) => {
-        this.#receive({ action: embed(at, action) as A, cause, settle: undefined })
+        this.#receive({ action: embed(at, action) as A, cause, caller: undefined })
         return this.#room
       },
       outcomeOf: (at, name) => outcomeOf(reducer, at, name),
@@ -120,21 +148,10 @@ export class Running<S, A, R> {
 
   #dispatch(action: A): Effect.Effect<S, R | StoreClosed | ReducerDefect> {
     if (this.#status !== "running") return Effect.fail(new StoreClosed({ action: tagOf(action) }))
-    let outcome: Effect.Effect<S, R | ReducerDefect> | undefined
-    const waiting: Waiting<S, A, R> = {
-      action,
-      cause: undefined,
-      settle: (settled) => {
-        outcome = settled
-      }
-    }
-    this.#receive(waiting)
+    const caller = new Caller<S, R>()
+    this.#receive({ action, cause: undefined, caller })
     // Reduced by now, unless this very call came from within a reduction: then it waits for its turn.
-    const settled = outcome ?? Effect.callback<S, R | ReducerDefect>((resume) => {
-      waiting.settle = (late) => {
-        this.#news.push(() => resume(late))
-      }
-    })
+    const settled = caller.heard((resume) => this.#news.push(resume))
     const room = this.#room
     return room === undefined ? settled : Effect.andThen(room, settled)
   }
@@ -159,8 +176,8 @@ export class Running<S, A, R> {
     for (const tell of news) tell()
   }
 
-  #reduce({ action, cause, settle }: Waiting<S, A, R>): void {
-    const meta = new DispatchMeta(this.#now(), cause)
+  #reduce({ action, caller, cause }: Waiting<S, A, R>): void {
+    const meta = new DispatchMeta(this.#now, cause)
     const before = this.#state
     const begun = this.#feature === undefined ? 0 : performance.now()
     let state: S
@@ -169,12 +186,12 @@ export class Running<S, A, R> {
       ;[state, fx] = this.#reducer(this.#state, action, meta)
     } catch (thrown) {
       const defect = new ReducerDefect({ action: tagOf(action), cause: thrown })
-      return settle === undefined ? this.#report(defect) : settle(Effect.fail(defect))
+      return caller === undefined ? this.#report(defect) : caller.tell(Exit.fail(defect))
     }
     if (fx._tag === "Reject") {
-      return settle === undefined
+      return caller === undefined
         ? this.#report(new RejectedUnheard({ action: tagOf(action), reason: fx.reason }))
-        : settle(Effect.fail(fx.reason as R))
+        : caller.tell(Exit.fail(fx.reason as R))
     }
     if (this.#changes.some && state !== this.#state) this.#news.push(() => this.#changes.publish(state))
     if (this.#actions.some) this.#news.push(() => this.#actions.publish(action))
@@ -189,8 +206,8 @@ export class Running<S, A, R> {
       const reduction = { feature: this.#feature, action: tagOf(action), before, after: state, effects: fx, millis }
       this.#news.push(() => Effect.runForkWith(this.#context)(tell(reduction)))
     }
-    if (fx._tag !== "None") this.#interpreter.plan(fx, meta)
-    settle?.(Effect.succeed(state))
+    if (fx._tag !== "None") this.#interpreter.plan(fx, meta.kept())
+    caller?.tell(Exit.succeed(state))
   }
 
   #report(problem: Problem): void {

@@ -34,6 +34,7 @@ export class Subscribers<A> {
 
   /** Waits until every subscriber has room for what it has not been given yet; nothing when all have. */
   get room(): Effect.Effect<void> | undefined {
+    if (this.#all.size === 0) return undefined
     const full = [...this.#all].filter(({ backlog }) => backlog !== undefined && backlog.length > 0)
     return full.length === 0 ? undefined : Effect.forEach(full, ({ flush }) => flush, { discard: true })
   }
