@@ -23,7 +23,7 @@ export const keyOf = (at: Fx.Path, id: string): string => `${placeOf(at)}#${id}`
 
 /** The place and the id of a description that may be cancelled by them. */
 const identity = (fx: Fx.AnyFx): readonly [place: string, key: string | undefined] =>
-  "at" in fx && "id" in fx && fx.id !== null
+  "at" in fx && "id" in fx && fx.id !== null && fx._tag !== "Load"
     ? [placeOf(fx.at), keyOf(fx.at, fx.id)]
     : [placeOf(pathOf(fx) ?? []), undefined]
 

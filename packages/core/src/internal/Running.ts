@@ -13,6 +13,7 @@ import type { AnyReducer, Instrumented } from "../Reducer.ts"
 import type { Follow, Health, Store } from "../Store.ts"
 import { type Problem, ReducerDefect, RejectedUnheard, StoreClosed } from "../StoreError.ts"
 import * as UuidV7 from "../UuidV7.ts"
+import { refusalOf } from "./decision.ts"
 import { tell } from "./instrumentation.ts"
 import { Interpreter } from "./Interpreter.ts"
 import { Subscribers } from "./Subscribers.ts"
@@ -20,7 +21,7 @@ import { Subscribers } from "./Subscribers.ts"
 interface Waiting<S, A, R> {
   readonly action: A
   /** What accompanied the action that an effect came from which sent this one. */
-  readonly cause: Meta | undefined
+  readonly cause: DispatchMeta | undefined
   /** Whoever dispatched it; nobody, when an effect sent it. */
   readonly caller: Caller<S, R> | undefined
 }
@@ -38,37 +39,58 @@ class Caller<S, R> {
   /** What it was told, or is told `later`, when the store may resume it. */
   heard(later: (resume: () => void) => void): Effect.Effect<S, R | ReducerDefect> {
     return this.#outcome ?? Effect.callback((resume) => {
+      if (this.#outcome !== undefined) return resume(this.#outcome)
       this.#resume = (outcome) => later(() => resume(outcome))
     })
   }
 }
 
-/** Time and ids are made when a reducer looks at them: most do not, and either costs as much as many a step. */
+/** An id that is made when somebody looks at it. */
+class LateId {
+  readonly #time: number
+  #id: string | undefined
+  constructor(time: number) {
+    this.#time = time
+  }
+  get id(): string {
+    return this.#id ??= UuidV7.make(this.#time)
+  }
+}
+
+/**
+ * Time and ids are made when a reducer looks at them: most do not, and either costs as much as many a step. Of what came
+ * before only ids are kept, so a conversation that goes on for ever stays small.
+ */
 class DispatchMeta implements Meta {
   readonly #now: () => number
-  readonly #cause: Meta | undefined
+  readonly #cause: LateId | undefined
+  readonly #conversation: LateId | undefined
   #time: number | undefined
-  #id: string | undefined
-  constructor(now: () => number, cause: Meta | undefined) {
+  #own: LateId | undefined
+  constructor(now: () => number, cause: DispatchMeta | undefined) {
     this.#now = now
-    this.#cause = cause
+    this.#cause = cause?.own
+    this.#conversation = cause === undefined ? undefined : cause.#conversation ?? cause.own
   }
   /** The same, for those who look later: they see the time of the action and not their own. */
   kept(): this {
     this.#time ??= this.#now()
     return this
   }
+  get own(): LateId {
+    return this.#own ??= new LateId(this.time)
+  }
   get time(): number {
     return this.#time ??= this.#now()
   }
   get id(): string {
-    return this.#id ??= UuidV7.make(this.time)
+    return this.own.id
   }
   get correlationId(): string {
-    return this.#cause?.correlationId ?? this.id
+    return (this.#conversation ?? this.own).id
   }
   get causationId(): string {
-    return this.#cause?.id ?? this.id
+    return (this.#cause ?? this.own).id
   }
 }
 
@@ -87,6 +109,7 @@ export class Running<S, A, R> {
   #reducing = false
   /** Whoever waits outside is told once the turn is over: it would otherwise run in the middle of it. */
   #news: Array<() => void> = []
+  #telling = false
   readonly #reducer: AnyReducer
   /** The name under which actions are told of; none, when they are not. */
   readonly #feature: string | undefined
@@ -108,7 +131,8 @@ export class Running<S, A, R> {
       context,
       now,
       feed: (at, action, cause) => {
-        this.#receive({ action: embed(at, action) as A, cause, caller: undefined })
+        // The interpreter hands back what this store gave it.
+        this.#receive({ action: embed(at, action) as A, cause: cause as DispatchMeta, caller: undefined })
         return this.#room
       },
       outcomeOf: (at, name) => outcomeOf(reducer, at, name),
@@ -170,10 +194,16 @@ export class Running<S, A, R> {
     } finally {
       this.#reducing = false
     }
-    const news = this.#news
-    if (news.length === 0) return
+    if (this.#news.length > 0) this.#tell()
+  }
+
+  /** Tells the news in their order. Who reacts at once makes more of them, which come behind those that wait. */
+  #tell(): void {
+    if (this.#telling) return
+    this.#telling = true
+    for (let i = 0; i < this.#news.length; i++) this.#news[i]!()
     this.#news = []
-    for (const tell of news) tell()
+    this.#telling = false
   }
 
   #reduce({ action, caller, cause }: Waiting<S, A, R>): void {
@@ -188,10 +218,11 @@ export class Running<S, A, R> {
       const defect = new ReducerDefect({ action: tagOf(action), cause: thrown })
       return caller === undefined ? this.#report(defect) : caller.tell(Exit.fail(defect))
     }
-    if (fx._tag === "Reject") {
+    const refusal = refusalOf(fx)
+    if (refusal !== undefined) {
       return caller === undefined
-        ? this.#report(new RejectedUnheard({ action: tagOf(action), reason: fx.reason }))
-        : caller.tell(Exit.fail(fx.reason as R))
+        ? this.#report(new RejectedUnheard({ action: tagOf(action), reason: refusal.reason }))
+        : caller.tell(Exit.fail(refusal.reason as R))
     }
     if (this.#changes.some && state !== this.#state) this.#news.push(() => this.#changes.publish(state))
     if (this.#actions.some) this.#news.push(() => this.#actions.publish(action))
@@ -215,8 +246,8 @@ export class Running<S, A, R> {
       this.#problems.publish(problem)
       Effect.runForkWith(this.#context)(Effect.logError(problem))
     }
-    if (this.#reducing) this.#news.push(tell)
-    else tell()
+    this.#news.push(tell)
+    if (!this.#reducing) this.#tell()
   }
 
   get #room(): Effect.Effect<void> | undefined {
@@ -230,6 +261,7 @@ export class Running<S, A, R> {
       this.#status = "draining"
       const unfinished = yield* this.#interpreter.close(deadline)
       this.#status = "closed"
+      for (const subscribers of [this.#changes, this.#actions, this.#problems]) subscribers.end()
       if (unfinished.length > 0) yield* Effect.logWarning("A store closed with unfinished effects", unfinished)
     })
   }
@@ -238,21 +270,27 @@ export class Running<S, A, R> {
 /** Somebody who waits for a state. */
 class Awaited<S> {
   readonly #predicate: (state: S) => boolean
-  #found: { readonly state: S } | undefined
+  #found: Effect.Effect<S> | undefined
   #resume: ((state: Effect.Effect<S>) => void) | undefined
 
   constructor(predicate: (state: S) => boolean) {
     this.#predicate = predicate
   }
 
+  /** A predicate that throws is a defect of whoever waits, not of whoever dispatched. */
   see(state: S): void {
-    if (this.#found !== undefined || !this.#predicate(state)) return
-    this.#found = { state }
-    this.#resume?.(Effect.succeed(state))
+    if (this.#found !== undefined) return
+    try {
+      if (!this.#predicate(state)) return
+      this.#found = Effect.succeed(state)
+    } catch (thrown) {
+      this.#found = Effect.die(thrown)
+    }
+    this.#resume?.(this.#found)
   }
 
   readonly state: Effect.Effect<S> = Effect.callback((resume) => {
     if (this.#found === undefined) this.#resume = resume
-    else resume(Effect.succeed(this.#found.state))
+    else resume(this.#found)
   })
 }
