@@ -301,6 +301,18 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
 
     const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }
 
+    /** Most first attempts succeed, so a schedule is only set up when one has met a conflict, which then counts. */
+    const persisting = <A, F>(attempt: Effect.Effect<A, F>): Effect.Effect<A, F> =>
+      Effect.catchIf(attempt, isVersionConflict, (conflict) => {
+        let next: Effect.Effect<A, F> = Effect.fail(conflict)
+        const attempts = Effect.suspend(() => {
+          const current = next
+          next = attempt
+          return current
+        })
+        return Effect.retry(attempts, onConflict)
+      })
+
     const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given = {}) =>
       Effect.suspend(() => {
         const streamId = Aggregate.streamId(definition, id)
@@ -316,7 +328,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         const leave = Effect.sync(() => {
           instance.users -= 1
         })
-        return Effect.ensuring(instance.turn.withPermit(Effect.retry(attempt, onConflict)), leave)
+        return Effect.ensuring(instance.turn.withPermit(persisting(attempt)), leave)
       })
 
     const streamOf = (id: string): Effect.Effect<StreamId, InvalidStreamId> =>
