@@ -143,6 +143,8 @@ export interface Step<out S, out E, out R> {
   readonly state: S
   /** What else is to be done once the events are stored: by the decision, and as reactions to them. */
   readonly effects: Fx.AnyFx
+  /** What of that the decision itself wants, whatever becomes of its events. */
+  readonly besides: Fx.AnyFx
 }
 
 /** A state behind more events, and the reactions to them. Pure. */
@@ -159,7 +161,7 @@ export const evolve = <S, C extends Tag, E extends Tag, R, N>(
     const reaction = definition.react(next, event, meta)
     if (reaction._tag !== "None") effects = effects._tag === "None" ? reaction : Fx.all(effects, reaction)
   }
-  return { refusal: undefined, events, state: next, effects }
+  return { refusal: undefined, events, state: next, effects, besides: Fx.none }
 }
 
 /** Decides a command, evolves a state behind the events that it leads to, and collects the reactions. Pure. */
@@ -170,9 +172,9 @@ export const step = <S, C extends Tag, E extends Tag, R, N>(
   meta: Action.Meta
 ): Step<S, E, R> => {
   const { events, refusal, rest } = decisionOf<E, R>(definition.decide(state, command, meta))
-  if (refusal !== undefined) return { refusal, events: [], state, effects: Fx.none }
+  if (refusal !== undefined) return { refusal, events: [], state, effects: Fx.none, besides: Fx.none }
   const next = evolve(definition, state, events, meta)
-  return rest._tag === "None" ? next : { ...next, effects: Fx.all(rest, next.effects) }
+  return rest._tag === "None" ? next : { ...next, effects: Fx.all(rest, next.effects), besides: rest }
 }
 
 /** The stream of one of the aggregate's instances. */

@@ -217,20 +217,22 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
     /** Appends behind what others have appended what a command had decided before it. */
     const mergeInto = (
       instance: Instance<S>,
-      { effects, events: decided }: Aggregate.Step<S, E, R>,
-      { asked: { given, meta }, conflict, merge }: Overtaking<S, C, E>
+      { besides, events: decided }: Aggregate.Step<S, E, R>,
+      { asked: { command, given, meta }, conflict, merge }: Overtaking<S, C, E>
     ): Effect.Effect<Outcome<S, E>, DispatchError> =>
       Effect.gen(function*() {
-        const missed = yield* Stream.runCollect(history.events(instance.streamId, instance.current.version + 1))
-        const { state } = yield* refresh(instance)
-        const merged = merge({
-          decided: decided as NonEmptyReadonlyArray<E>,
-          missed: missed.map(({ event }) => event),
-          state
+        const overtaken = yield* history.since(instance.streamId, instance.current)
+        instance.current = overtaken.current
+        const { state } = overtaken.current
+        const next = yield* Effect.try({
+          try: () => {
+            const events = merge({ decided: decided as NonEmptyReadonlyArray<E>, missed: overtaken.events, state })
+            return events === undefined ? undefined : { ...Aggregate.evolve(definition, state, events, meta), events }
+          },
+          catch: (cause) => new ReducerDefect({ action: command._tag, cause })
         })
-        if (merged === undefined) return yield* conflict
-        const next = Aggregate.evolve(definition, state, merged, meta)
-        return yield* append(instance, { ...next, events: merged, effects: Fx.all(effects, next.effects) }, meta, given)
+        if (next === undefined) return yield* conflict
+        return yield* append(instance, { ...next, effects: Fx.all(besides, next.effects) }, meta, given)
       })
 
     /** What the aggregate answers when nothing is to be appended. */
