@@ -6,7 +6,7 @@ import type * as Result from "effect/Result"
 import type * as Action from "./Action.ts"
 import * as Fx from "./Fx.ts"
 import { decisionOf } from "./internal/decision.ts"
-import type { AnyOutcomes, AskedOf, Outcomes, Reducer } from "./Reducer.ts"
+import type { AnswersTo, AnyOutcomes, AskedOf, Outcomes, Reducer } from "./Reducer.ts"
 import type { Policy } from "./Snapshot.ts"
 import type { SnapshotStore } from "./SnapshotStore.ts"
 import type { AnySource } from "./Source.ts"
@@ -57,7 +57,7 @@ export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S, G extends Fx.An
    */
   readonly react?: (state: NoInfer<S>, event: E, meta: Action.Meta) => G
   /** The command that reports each task's outcome. Stands behind `decide` and `react`, whose tasks it answers. */
-  readonly outcomes?: O
+  readonly outcomes?: AnswersTo<AskedOf<F | G>, C, O> & Partial<Outcomes<AskedOf<F | G>, C>>
   /** When the state of the instances is kept, so that loading need not replay the whole stream. Default: never. */
   readonly snapshot?: P
 }
@@ -101,7 +101,7 @@ export const define = <
   F extends Fx.Fx<E, Tag, C, AnyTask, AnySource>,
   const N extends S,
   G extends Fx.Fx<never, never, C, AnyTask, AnySource> = Fx.None,
-  const O extends Outcomes<AskedOf<F | G>, C> | {} = {},
+  O = {},
   P extends Policy<S> | undefined = undefined
 >(
   actions: Action.Vocabulary<C, E>,

@@ -45,7 +45,7 @@ const listOf = (decided: Array<number>) =>
     evolve: (state, event) =>
       event._tag === "Sealed" ? { ...state, isSealed: true } : { ...state, words: [...state.words, event.word] },
     react: (_state, event) => event._tag === "Added" ? Fx.perform(Tell, `added ${event.word}`) : Fx.none,
-    outcomes: { Tell: { success: () => List.Told(), failure: (never: never) => never } }
+    outcomes: { Tell: { success: () => List.Told(), failure: (never) => never } }
   })
 
 type Options = Store.AggregateStoreOptions & Store.Merging<ListState, ListEvent>
