@@ -14,7 +14,6 @@ const batch = 256
 /** What stands behind the time: `7ddd-vddd-dddddddddddd`, in which v has two bits of its own. */
 const size = 22
 const randomBytes = 10
-const dashBefore = [2, 4]
 
 const random = new Uint8Array(batch * randomBytes)
 const ascii = new Uint8Array(batch * size)
@@ -33,7 +32,7 @@ const makeTails = (): string => {
     random[from] = 0x70 | (random[from]! & 0x0f)
     random[from + 2] = 0x80 | (random[from + 2]! & 0x3f)
     for (let i = 0; i < randomBytes; i++) {
-      if (dashBefore.includes(i)) ascii[to++] = dash
+      if (i === 2 || i === 4) ascii[to++] = dash
       const byte = random[from + i]!
       ascii[to++] = digits[byte >> 4]!
       ascii[to++] = digits[byte & 0x0f]!
