@@ -159,14 +159,15 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
     }
 
     /** Dispatches a command that an effect sends to its own instance. */
-    const feed = ([place]: Fx.Path, sent: unknown, { correlationId, id: causationId }: Meta): undefined => {
-      const id = place!.id!
+    const feed = (at: Fx.Path, sent: unknown, { correlationId, id: causationId }: Meta): undefined => {
+      const id = at[0]!.id!
       const command = sent as C
       const failed = (cause: Cause.Cause<unknown>) =>
         Effect.sync(() => {
           report(new CommandFailed({ command: command._tag, category, id, cause: Cause.squash(cause) }))
         })
-      fork(Effect.catchCause(dispatch(id, command, { correlationId, causationId }), failed))
+      const sending = fork(Effect.catchCause(dispatch(id, command, { correlationId, causationId }), failed))
+      interpreter.sending(at, sent, sending)
     }
 
     const interpreter = new Interpreter({

@@ -69,6 +69,8 @@ export class Cancelled {
 export class InFlight {
   readonly #running = new Set<Entry>()
   readonly #byKey = new Map<string, Entry>()
+  /** Actions on their way, in words. */
+  readonly #sent = new Map<Fiber.Fiber<unknown>, string>()
   #planned: Array<Planned> = []
   readonly #fork: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
 
@@ -84,7 +86,7 @@ export class InFlight {
   }
 
   get isIdle(): boolean {
-    return this.#running.size === 0
+    return this.#running.size === 0 && this.#sent.size === 0
   }
 
   get hasPlans(): boolean {
@@ -93,7 +95,13 @@ export class InFlight {
 
   /** What is under way, in words. */
   describe(): ReadonlyArray<string> {
-    return [...this.#running].map(({ fx }) => Fx.render(fx))
+    return [...[...this.#running].map(({ fx }) => Fx.render(fx)), ...this.#sent.values()]
+  }
+
+  /** An action is on its way, for as long as the fiber runs. It is waited for; no cancel ends it. */
+  sending(fx: Fx.AnyFx, fiber: Fiber.Fiber<unknown>): void {
+    this.#sent.set(fiber, Fx.render(fx))
+    fiber.addObserver(() => this.#sent.delete(fiber))
   }
 
   /**
@@ -170,7 +178,7 @@ export class InFlight {
   }
 
   get fibers(): ReadonlyArray<Fiber.Fiber<unknown>> {
-    return [...this.#running].map(({ fiber }) => fiber)
+    return [...[...this.#running].map(({ fiber }) => fiber), ...this.#sent.keys()]
   }
 
   #end(entry: Entry | undefined): void {

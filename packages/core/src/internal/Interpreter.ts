@@ -106,6 +106,11 @@ export class Interpreter {
     this.#inFlight.carryOut((fx, cause, cancelled) => this.#effectOf(fx, cause, cancelled))
   }
 
+  /** Says that an action, which it had fed, is on its way until the fiber ends. */
+  sending(at: Fx.Path, action: unknown, fiber: Fiber.Fiber<unknown>): void {
+    this.#inFlight.sending({ _tag: "Send", at, action }, fiber)
+  }
+
   /** Waits until nothing is under way. */
   readonly idle: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     while (!this.#inFlight.isIdle) yield* Fiber.awaitAll(this.#inFlight.fibers)
