@@ -1,6 +1,10 @@
-import type * as Action from "@composable-ts/core/Action"
+import * as Action from "@composable-ts/core/Action"
 import * as Compose from "@composable-ts/core/Compose"
+import * as Event from "@composable-ts/core/Event"
+import { EventStore } from "@composable-ts/core/EventStore"
+import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import * as Fx from "@composable-ts/core/Fx"
+import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
 import * as Reducer from "@composable-ts/core/Reducer"
 import * as Store from "@composable-ts/core/Store"
 import {
@@ -10,9 +14,24 @@ import {
   SequenceStopped,
   StoreClosed
 } from "@composable-ts/core/StoreError"
+import * as StreamId from "@composable-ts/core/StreamId"
 import * as Task from "@composable-ts/core/Task"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, HashMap, Logger, Metric, Option, Queue, Schema, Scope, Stream } from "effect"
+import {
+  Cause,
+  Effect,
+  Exit,
+  Fiber,
+  HashMap,
+  Logger,
+  Metric,
+  Option,
+  Queue,
+  Result,
+  Schema,
+  Scope,
+  Stream
+} from "effect"
 import { TestClock } from "effect/testing"
 
 /** A task that does what the test says, by its name. */
@@ -550,6 +569,42 @@ describe("parallel", () => {
       assert.deepStrictEqual(interrupted, ["1"])
       assert.deepStrictEqual(HashMap.getUnsafe((yield* store.state).many, "b"), ["start", "1 done", "2 done"])
       assert.deepStrictEqual(problems, [])
+    }))
+
+  it.effect("nor does what a group of a part would do elsewhere, once the part is removed", () =>
+    Effect.gen(function*() {
+      const events = yield* MemoryEventStore.make
+      const Logs = Action.define("Logs", { commands: {}, events: { Logged: Event.v1({}) } })
+      const streamId = Result.getOrThrow(StreamId.make("logs", "1"))
+      const logging = Reducer.withOutcomes(
+        (n: number, _action: { readonly _tag: "Log" | "Done" }) =>
+          Reducer.step(
+            n + 1,
+            Fx.parallel(
+              1,
+              work("1"),
+              Fx.appendTo(streamId, ExpectedVersion.any, Result.getOrThrow(Logs.encode(Logs.Logged())))
+            )
+          ),
+        { Work: { success: () => ({ _tag: "Done" }), failure: () => ({ _tag: "Done" }) } }
+      )
+      const one = Compose.compose({ one: Compose.optional(logging) })
+      type State = Reducer.StateOf<typeof one>
+      const whole = Compose.combine(
+        one,
+        (state: State, action: Reducer.ActionOf<typeof one> | { readonly _tag: "Clear" }) =>
+          Reducer.step(action._tag === "Clear" ? { one: null } : state)
+      )
+      const { begun, layer } = working({ "1": slow("1") })
+      const store = yield* Store.make(whole, { initial: { one: 0 } }).pipe(
+        Effect.provide(layer),
+        Effect.provideService(EventStore, events)
+      )
+      yield* store.dispatch({ _tag: "one", action: { _tag: "Log" } })
+      yield* store.dispatch({ _tag: "Clear" })
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(begun, ["1"])
+      assert.deepStrictEqual(yield* events.read(streamId), [])
     }))
 })
 
