@@ -117,6 +117,8 @@ export class InFlight {
     }
     if (fx._tag === "CancelAll" || fx._tag === "Cancel") {
       for (const { cancelled } of this.#planned) cancelled?.add(fx)
+      // Before any cancel is carried out: a group goes on at once when one of its members ends.
+      this.#mark(fx)
     }
     this.#planned.push({ fx, cause, cancelled: isGroup(fx) ? new Cancelled() : undefined })
   }
@@ -160,12 +162,15 @@ export class InFlight {
   cancelAll(fx: Fx.CancelAll, within?: Cancelled): void {
     this.#mark(fx, within)
     const place = placeOf(fx.at)
-    for (const entry of this.#running) {
-      if (entry.place.startsWith(place) && (within === undefined || entry.cancelled !== within)) this.#end(entry)
-    }
+    const gone = [...this.#running].filter((entry) =>
+      entry.place.startsWith(place) && (within === undefined || entry.cancelled !== within)
+    )
+    // Groups first: what is left of one would begin when its member ends.
+    for (const entry of gone) if (entry.cancelled !== undefined) this.#end(entry)
+    for (const entry of gone) this.#end(entry)
   }
 
-  #mark(fx: Fx.Cancel | Fx.CancelAll, within: Cancelled | undefined): void {
+  #mark(fx: Fx.Cancel | Fx.CancelAll, within?: Cancelled): void {
     for (const { cancelled } of this.#running) if (cancelled !== within) cancelled?.add(fx)
   }
 
