@@ -547,6 +547,17 @@ describe("parallel", () => {
       assert.deepStrictEqual(yield* store.state, ["a", "cancel 1", "cancel 3", "2 done"])
     }))
 
+  it.effect("members that are cancelled together do not begin in between", () =>
+    Effect.gen(function*() {
+      for (const cancels of [[Fx.cancel("1"), Fx.cancel("2")], [Fx.cancel("2"), Fx.cancel("1")]] as const) {
+        const { begun, store } = yield* open({ "1": slow("1") })
+        yield* store.dispatch(act("a", Fx.parallel(1, work("1", "1"), work("2", "2"), work("3", "3"))))
+        yield* store.dispatch(act("b", Fx.all(...cancels)))
+        yield* store.idle
+        assert.deepStrictEqual(begun, ["1", "3"])
+      }
+    }))
+
   it.effect("what is removed takes its groups with it: nothing more of them begins", () =>
     Effect.gen(function*() {
       const { begun, interrupted, layer } = working({ "1": slow("1"), "2": slow("2") })
