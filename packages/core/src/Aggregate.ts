@@ -7,7 +7,7 @@ import type * as Action from "./Action.ts"
 import * as Fx from "./Fx.ts"
 import { decisionOf } from "./internal/decision.ts"
 import type { AnswersTo, AnyOutcomes, AskedOf, Outcomes, Reducer } from "./Reducer.ts"
-import type { Policy } from "./Snapshot.ts"
+import { checked, type Policy } from "./Snapshot.ts"
 import type { SnapshotStore } from "./SnapshotStore.ts"
 import type { AnySource } from "./Source.ts"
 import * as StreamId from "./StreamId.ts"
@@ -71,7 +71,7 @@ type SnapshotNeed<P> = P extends undefined ? never : SnapshotStore
 type Missing<Task extends string> = [Task] extends [never] ? never : OutcomesMissing<Task>
 
 /**
- * Defines an aggregate by its rules.
+ * Defines an aggregate by its rules. Throws a `RangeError` when its snapshot policy cannot be followed.
  *
  * @example
  * ```ts
@@ -124,7 +124,7 @@ export const define = <
     evolve,
     react,
     outcomes: outcomes ?? {},
-    snapshot,
+    snapshot: checked(snapshot),
     reduce: (state, action, meta) => {
       if (!actions.isEvent(action)) return [state, decide(state, action, meta)]
       const next = evolve(state, action)
