@@ -345,13 +345,13 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
 
     const saveSnapshot: AggregateStore<S, C, E, R>["saveSnapshot"] = Effect.fnUntraced(function*(id) {
       const current = yield* state(id)
-      if (current.version > ExpectedVersion.empty) yield* snapshotting.save(yield* streamOf(id), current)
+      if (current.version > ExpectedVersion.empty) yield* instances.keep(instances.get(yield* streamOf(id)), current)
     })
 
     const stateAt: AggregateStore<S, C, E, R>["stateAt"] = Effect.fnUntraced(function*(id, moment) {
       const streamId = yield* streamOf(id)
       return yield* "version" in moment
-        ? snapshotting.load(streamId, moment.version)
+        ? Effect.map(snapshotting.load(streamId, moment.version), ({ current }) => current)
         : history.stateAt(streamId, moment)
     })
 
