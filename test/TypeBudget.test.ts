@@ -52,8 +52,8 @@ const check = async (events: number): Promise<Cost> => {
 /** The smallest feature pays for what all share: the sources of core, and the declarations of Effect. */
 const fewest = 10
 
-/** About a quarter above what was needed when this was last looked at: 550 for each event. */
-const budgets = [{ events: 100, instantiations: 63_000 }, { events: 300, instantiations: 205_000 }]
+/** About a quarter above what was needed when this was last looked at: 380 for each event. */
+const budgets = [{ events: 100, instantiations: 45_000 }, { events: 300, instantiations: 144_000 }]
 
 describe("type-checking a feature", () => {
   let shared: Cost
