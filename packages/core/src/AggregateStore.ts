@@ -29,7 +29,7 @@ import { Subscribers } from "./internal/Subscribers.ts"
 import type { EncodedEvent } from "./RecordedEvent.ts"
 import type { InvalidSnapshot } from "./Snapshot.ts"
 import { SnapshotStore, type SnapshotStoreError } from "./SnapshotStore.ts"
-import { CommandFailed, type Problem, ReducerDefect } from "./StoreError.ts"
+import { CommandFailed, type Problem, ReducerDefect, StoreClosed } from "./StoreError.ts"
 import { id as instanceId, type InvalidStreamId, type StreamId } from "./StreamId.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
@@ -44,7 +44,7 @@ export interface Outcome<out S, out E> extends History.Current<S> {
 }
 
 /** What may go wrong in a dispatch, besides the aggregate's own refusals. */
-export type DispatchError = History.ReadError | AppendError | EventEncodeFailed | ReducerDefect
+export type DispatchError = History.ReadError | AppendError | EventEncodeFailed | ReducerDefect | StoreClosed
 
 /** The instances of an aggregate: `S` their state, `C` commands, `E` events, `R` reasons for a refusal. */
 export interface AggregateStore<S, C, E, R> {
@@ -166,7 +166,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         Effect.sync(() => {
           report(new CommandFailed({ command: command._tag, category, id, cause: Cause.squash(cause) }))
         })
-      const sending = fork(Effect.catchCause(dispatch(id, command, { correlationId, causationId }), failed))
+      const sending = fork(Effect.catchCause(submit(id, command, { correlationId, causationId }), failed))
       interpreter.sending(at, sent, sending)
     }
 
@@ -178,9 +178,14 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       saveSnapshot: ([place]) => saveSnapshot(place!.id!),
       report
     })
+    let closed = false
     const scope = yield* Effect.serviceOption(Scope.Scope)
     if (Option.isSome(scope)) {
-      yield* Scope.addFinalizer(scope.value, closing(category, interpreter.close(options.deadline ?? "5 seconds")))
+      const close = Effect.suspend(() => {
+        closed = true
+        return interpreter.close(options.deadline ?? "5 seconds")
+      })
+      yield* Scope.addFinalizer(scope.value, closing(category, close))
     }
 
     /** What the step comes to becomes the state, and its effects start, only once its events are stored. */
@@ -316,7 +321,8 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         return Effect.retry(attempts, onConflict)
       })
 
-    const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given = {}) =>
+    /** What effects under way send is still taken when the store is closing: they are given time to end well. */
+    const submit: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given = {}) =>
       Effect.suspend(() => {
         const streamId = Aggregate.streamId(definition, id)
         if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
@@ -333,6 +339,9 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         })
         return Effect.ensuring(instance.turn.withPermit(persisting(attempt)), leave)
       })
+
+    const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given) =>
+      Effect.suspend(() => closed ? Effect.fail(new StoreClosed({ action: command._tag })) : submit(id, command, given))
 
     const streamOf = (id: string): Effect.Effect<StreamId, InvalidStreamId> =>
       Effect.fromResult(Aggregate.streamId(definition, id))

@@ -123,6 +123,6 @@ export const instrument = <R extends AnyReducer>(reducer: R, feature: string): R
 
 /** The next state, and what to do; nothing, when left out. */
 export const step: {
-  <S>(state: S): Step<S>
-  <S, F extends Fx.AnyFx>(state: S, effects: F): Step<S, F>
+  <const S>(state: S): Step<S>
+  <const S, F extends Fx.AnyFx>(state: S, effects: F): Step<S, F>
 } = <S>(state: S, effects: Fx.AnyFx = Fx.none): Step<S, never> => [state, effects as never]

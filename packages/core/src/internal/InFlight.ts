@@ -186,6 +186,12 @@ export class InFlight {
     return [...[...this.#running].map(({ fiber }) => fiber), ...this.#sent.keys()]
   }
 
+  /** What is over but for its report can no longer be cancelled by its id: the report may lead to that very cancel. */
+  release(fx: Fx.AnyFx): void {
+    const [, key] = identity(fx)
+    if (key !== undefined && this.#byKey.get(key)?.fx === fx) this.#byKey.delete(key)
+  }
+
   #end(entry: Entry | undefined): void {
     if (entry === undefined) return
     this.#forget(entry)

@@ -225,13 +225,18 @@ export class Interpreter {
     })
   }
 
-  #perform({ at, input, task }: Fx.Perform<AnyTask>, meta: Meta): Effect.Effect<boolean> {
+  #perform(fx: Fx.Perform<AnyTask>, meta: Meta): Effect.Effect<boolean> {
+    const { at, input, task } = fx
     // The store's type holds both: its context has the handler, and its reducer the outcome.
     const handler = this.#host.context.mapUnsafe.get(handlerKey(task)) as Perform<AnyTask>
     const outcome = this.#host.outcomeOf(at, task) as Outcome<AnyTask, unknown>
     return Effect.matchCauseEffect(Effect.suspend(() => handler(input)), {
-      onSuccess: (value) => this.#feed(at, outcome.success(value, input), meta),
+      onSuccess: (value) => {
+        this.#inFlight.release(fx)
+        return this.#feed(at, outcome.success(value, input), meta)
+      },
       onFailure: (cause) => {
+        this.#inFlight.release(fx)
         const failure = Cause.findErrorOption(cause)
         if (Option.isSome(failure)) return Effect.as(this.#feed(at, outcome.failure(failure.value, input), meta), false)
         if (!Cause.hasInterruptsOnly(cause)) {

@@ -136,7 +136,7 @@ export class Running<S, A, R> {
         return this.#room
       },
       outcomeOf: (at, name) => outcomeOf(reducer, at, name),
-      saveSnapshot: () => Effect.void,
+      saveSnapshot: () => Effect.fail(new Error("only an instance of an aggregate has snapshots")),
       report: (problem) => this.#report(problem)
     })
   }
