@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -159,7 +160,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
     }
 
     /** Dispatches a command that an effect sends to its own instance. */
-    const feed = (at: Fx.Path, sent: unknown, { correlationId, id: causationId }: Meta): undefined => {
+    const send = (at: Fx.Path, sent: unknown, { correlationId, id: causationId }: Meta): Fiber.Fiber<unknown> => {
       const id = at[0]!.id!
       const command = sent as C
       const failed = (cause: Cause.Cause<unknown>) =>
@@ -168,12 +169,14 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         })
       const sending = fork(Effect.catchCause(submit(id, command, { correlationId, causationId }), failed))
       interpreter.sending(at, sent, sending)
+      return sending
     }
 
     const interpreter = new Interpreter({
       context,
       now,
-      feed,
+      feed: (at, sent, cause) => void send(at, sent, cause),
+      follow: (at, sent, cause) => Effect.suspend(() => Fiber.await(send(at, sent, cause))),
       outcomeOf: (_at, name) => definition.outcomes[name],
       saveSnapshot: ([place]) => saveSnapshot(place!.id!),
       report

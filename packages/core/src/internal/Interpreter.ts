@@ -45,6 +45,8 @@ export interface Host {
    * anything, whoever sent it must wait for.
    */
   readonly feed: (at: Fx.Path, action: unknown, cause: Meta) => Effect.Effect<void> | undefined
+  /** Takes in an action of a source, and waits until there is room for the next: a source may be faster than all else. */
+  readonly follow: (at: Fx.Path, action: unknown, cause: Meta) => Effect.Effect<unknown>
   /** How the outcome of a task, or what a source yields, is reported where it was asked for. */
   readonly outcomeOf: (at: Fx.Path, name: string) => AnyOutcomes[string] | undefined
   /** Keeps a snapshot of the instance at a place. */
@@ -251,7 +253,7 @@ export class Interpreter {
     // As for a task: the store's type holds both.
     const open = this.#host.context.mapUnsafe.get(sourceKey(source)) as Open<AnySource>
     const yields = this.#host.outcomeOf(at, source) as Yields<AnySource, unknown>
-    const each = (value: unknown) => this.#feed(at, yields.value(value, input), cause)
+    const each = (value: unknown) => this.#host.follow(at, yields.value(value, input), cause)
     return Effect.matchCauseEffect(Stream.runForEach(Stream.suspend(() => open(input)), each), {
       onSuccess: () => yields.end === undefined ? Effect.succeed(true) : this.#feed(at, yields.end(input), cause),
       onFailure: (failed) => {

@@ -1,6 +1,7 @@
 /**
  * A store at work: reduces what arrives, plans what that wants done, and starts it when nothing is left to reduce.
  */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -135,6 +136,13 @@ export class Running<S, A, R> {
         this.#receive({ action: embed(at, action) as A, cause: cause as DispatchMeta, caller: undefined })
         return this.#room
       },
+      follow: (at, action, cause) =>
+        Effect.suspend(() => {
+          this.#receive({ action: embed(at, action) as A, cause, caller: undefined })
+          const room = Effect.suspend(() => this.#room ?? Effect.void)
+          // Within a turn nobody has been told yet, so nobody can say that there is no room: it ends first.
+          return this.#reducing ? Effect.andThen(Effect.yieldNow, room) : room
+        }),
       outcomeOf: (at, name) => outcomeOf(reducer, at, name),
       saveSnapshot: () => Effect.fail(new Error("only an instance of an aggregate has snapshots")),
       report: (problem) => this.#report(problem)
@@ -172,29 +180,64 @@ export class Running<S, A, R> {
 
   #dispatch(action: A): Effect.Effect<S, R | StoreClosed | ReducerDefect> {
     if (this.#status !== "running") return Effect.fail(new StoreClosed({ action: tagOf(action) }))
-    const caller = new Caller<S, R>()
-    this.#receive({ action, cause: undefined, caller })
-    // Reduced by now, unless this very call came from within a reduction: then it waits for its turn.
-    const settled = caller.heard((resume) => this.#news.push(resume))
+    const settled = this.#reducing ? this.#later(action) : this.#atOnce(action)
     const room = this.#room
     return room === undefined ? settled : Effect.andThen(room, settled)
   }
 
-  /** Takes an action in; unless a reduction is under way, which will come to it, reduces all that waits. */
+  /** Reduces the action, and all that it sends on. */
+  #atOnce(action: A): Effect.Effect<S, R | ReducerDefect> {
+    this.#reducing = true
+    let outcome: Exit.Exit<S, R | ReducerDefect>
+    try {
+      outcome = this.#reduce(action, undefined)
+      this.#reduceWaiting()
+    } finally {
+      this.#reducing = false
+    }
+    if (this.#news.length > 0) this.#tell()
+    return outcome
+  }
+
+  /** A dispatch from within a reduction waits for its turn. */
+  #later(action: A): Effect.Effect<S, R | ReducerDefect> {
+    const caller = new Caller<S, R>()
+    this.#inbox.push({ action, cause: undefined, caller })
+    return caller.heard((resume) => this.#news.push(resume))
+  }
+
+  /** Takes in what an effect sends; unless a reduction is under way, which will come to it, reduces all that waits. */
   #receive(waiting: Waiting<S, A, R>): void {
     this.#inbox.push(waiting)
     if (this.#reducing) return
     this.#reducing = true
     try {
-      do {
-        for (let i = 0; i < this.#inbox.length; i++) this.#reduce(this.#inbox[i]!)
-        this.#inbox.length = 0
-        if (this.#interpreter.hasPlans) this.#interpreter.carryOut()
-      } while (this.#inbox.length > 0)
+      this.#reduceWaiting()
     } finally {
       this.#reducing = false
     }
     if (this.#news.length > 0) this.#tell()
+  }
+
+  /** Reduces what waits and starts what is planned, until there is neither. */
+  #reduceWaiting(): void {
+    while (this.#inbox.length > 0 || this.#interpreter.hasPlans) {
+      for (let i = 0; i < this.#inbox.length; i++) {
+        const { action, caller, cause } = this.#inbox[i]!
+        const outcome = this.#reduce(action, cause)
+        if (caller !== undefined) caller.tell(outcome)
+        else if (Exit.isFailure(outcome)) this.#reportUnheard(action, Cause.squash(outcome.cause))
+      }
+      this.#inbox.length = 0
+      if (this.#interpreter.hasPlans) this.#interpreter.carryOut()
+    }
+  }
+
+  /** Nobody is told what becomes of an action that an effect sends. */
+  #reportUnheard(action: A, error: unknown): void {
+    this.#report(
+      error instanceof ReducerDefect ? error : new RejectedUnheard({ action: tagOf(action), reason: error })
+    )
   }
 
   /** Tells the news in their order. Who reacts at once makes more of them, which come behind those that wait. */
@@ -206,7 +249,7 @@ export class Running<S, A, R> {
     this.#telling = false
   }
 
-  #reduce({ action, caller, cause }: Waiting<S, A, R>): void {
+  #reduce(action: A, cause: DispatchMeta | undefined): Exit.Exit<S, R | ReducerDefect> {
     const meta = new DispatchMeta(this.#now, cause)
     const before = this.#state
     const begun = this.#feature === undefined ? 0 : performance.now()
@@ -215,15 +258,10 @@ export class Running<S, A, R> {
     try {
       ;[state, fx] = this.#reducer(this.#state, action, meta)
     } catch (thrown) {
-      const defect = new ReducerDefect({ action: tagOf(action), cause: thrown })
-      return caller === undefined ? this.#report(defect) : caller.tell(Exit.fail(defect))
+      return Exit.fail(new ReducerDefect({ action: tagOf(action), cause: thrown }))
     }
     const refusal = refusalOf(fx)
-    if (refusal !== undefined) {
-      return caller === undefined
-        ? this.#report(new RejectedUnheard({ action: tagOf(action), reason: refusal.reason }))
-        : caller.tell(Exit.fail(refusal.reason as R))
-    }
+    if (refusal !== undefined) return Exit.fail(refusal.reason as R)
     if (this.#changes.some && state !== this.#state) this.#news.push(() => this.#changes.publish(state))
     if (this.#actions.some) this.#news.push(() => this.#actions.publish(action))
     if (this.#awaited.size > 0) {
@@ -238,7 +276,7 @@ export class Running<S, A, R> {
       this.#news.push(() => Effect.runForkWith(this.#context)(tell(reduction)))
     }
     if (fx._tag !== "None") this.#interpreter.plan(fx, meta.kept())
-    caller?.tell(Exit.succeed(state))
+    return Exit.succeed(state)
   }
 
   #report(problem: Problem): void {
