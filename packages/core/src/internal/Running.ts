@@ -138,7 +138,7 @@ export class Running<S, A, R> {
       },
       follow: (at, action, cause) =>
         Effect.suspend(() => {
-          this.#receive({ action: embed(at, action) as A, cause, caller: undefined })
+          this.#receive({ action: embed(at, action) as A, cause: cause as DispatchMeta, caller: undefined })
           const room = Effect.suspend(() => this.#room ?? Effect.void)
           // Within a turn nobody has been told yet, so nobody can say that there is no room: it ends first.
           return this.#reducing ? Effect.andThen(Effect.yieldNow, room) : room
