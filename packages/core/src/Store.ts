@@ -174,12 +174,17 @@ export const scope = <S extends object, A, R, const K extends SingleOf<A> & keyo
 ): Store<S[K], ActionAt<A, K>, R> => view(store, { key }, (state) => state[key])
 
 /** The store of one element of a collection, of which there may be none. See {@link scope}. */
-export const scopeOne = <S extends object, A, R, const K extends keyof S & string>(
+export const scopeOne = <S extends object, A, R, const K extends ManyOf<S>>(
   store: Store<S, A, R>,
   key: K,
   id: string
 ): Store<Option.Option<ElementOf<S[K]>>, ActionAt<A, K>, R> =>
   view(store, { key, id }, (state) => HashMap.get(state[key] as HashMap.HashMap<string, ElementOf<S[K]>>, id))
+
+/** The keys of collections. */
+type ManyOf<S> = {
+  readonly [K in keyof S & string]: S[K] extends HashMap.HashMap<string, unknown> ? K : never
+}[keyof S & string]
 
 type ElementOf<T> = T extends HashMap.HashMap<string, infer Element> ? Element : never
 
