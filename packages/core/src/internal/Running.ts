@@ -261,6 +261,12 @@ export class Running<S, A, R> {
       return Exit.fail(new ReducerDefect({ action: tagOf(action), cause: thrown }))
     }
     const refusal = refusalOf(fx)
+    if (this.#feature !== undefined) {
+      const millis = performance.now() - begun
+      const after = refusal === undefined ? state : before
+      const reduction = { feature: this.#feature, action: tagOf(action), before, after, effects: fx, millis }
+      this.#news.push(() => Effect.runForkWith(this.#context)(tell(reduction)))
+    }
     if (refusal !== undefined) return Exit.fail(refusal.reason as R)
     if (this.#changes.some && state !== this.#state) this.#news.push(() => this.#changes.publish(state))
     if (this.#actions.some) this.#news.push(() => this.#actions.publish(action))
@@ -270,11 +276,6 @@ export class Running<S, A, R> {
       })
     }
     this.#state = state
-    if (this.#feature !== undefined) {
-      const millis = performance.now() - begun
-      const reduction = { feature: this.#feature, action: tagOf(action), before, after: state, effects: fx, millis }
-      this.#news.push(() => Effect.runForkWith(this.#context)(tell(reduction)))
-    }
     if (fx._tag !== "None") this.#interpreter.plan(fx, meta.kept())
     return Exit.succeed(state)
   }
