@@ -33,7 +33,7 @@ const plain = Reducer.withOutcomes(
       case "Rename":
         return Reducer.step({ ...state, about: { ...state.about, name: action.name } })
       case "Refuse":
-        return Reducer.step(state, Fx.reject({ _tag: "No" }))
+        return Reducer.step({ ...state, count: 99 }, Fx.reject({ _tag: "No" }))
       case "Throw":
         throw new Error("a bug in the reducer")
       default:
