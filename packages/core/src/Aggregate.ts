@@ -6,8 +6,8 @@ import type * as Result from "effect/Result"
 import type * as Action from "./Action.ts"
 import * as Fx from "./Fx.ts"
 import { decisionOf } from "./internal/decision.ts"
-import type { AnyOutcomes, AskedOf, Outcomes, Reducer } from "./Reducer.ts"
-import type { Policy } from "./Snapshot.ts"
+import type { AnswersTo, AnyOutcomes, AskedOf, Outcomes, Reducer } from "./Reducer.ts"
+import { checked, type Policy } from "./Snapshot.ts"
 import type { SnapshotStore } from "./SnapshotStore.ts"
 import type { AnySource } from "./Source.ts"
 import * as StreamId from "./StreamId.ts"
@@ -57,7 +57,7 @@ export interface Rules<S, C, E, F extends Fx.AnyFx, N extends S, G extends Fx.An
    */
   readonly react?: (state: NoInfer<S>, event: E, meta: Action.Meta) => G
   /** The command that reports each task's outcome. Stands behind `decide` and `react`, whose tasks it answers. */
-  readonly outcomes?: O
+  readonly outcomes?: AnswersTo<AskedOf<F | G>, C, O> & Partial<Outcomes<AskedOf<F | G>, C>>
   /** When the state of the instances is kept, so that loading need not replay the whole stream. Default: never. */
   readonly snapshot?: P
 }
@@ -71,7 +71,7 @@ type SnapshotNeed<P> = P extends undefined ? never : SnapshotStore
 type Missing<Task extends string> = [Task] extends [never] ? never : OutcomesMissing<Task>
 
 /**
- * Defines an aggregate by its rules.
+ * Defines an aggregate by its rules. Throws a `RangeError` when its snapshot policy cannot be followed.
  *
  * @example
  * ```ts
@@ -101,7 +101,7 @@ export const define = <
   F extends Fx.Fx<E, Tag, C, AnyTask, AnySource>,
   const N extends S,
   G extends Fx.Fx<never, never, C, AnyTask, AnySource> = Fx.None,
-  const O extends Outcomes<AskedOf<F | G>, C> | {} = {},
+  O = {},
   P extends Policy<S> | undefined = undefined
 >(
   actions: Action.Vocabulary<C, E>,
@@ -124,7 +124,7 @@ export const define = <
     evolve,
     react,
     outcomes: outcomes ?? {},
-    snapshot,
+    snapshot: checked(snapshot),
     reduce: (state, action, meta) => {
       if (!actions.isEvent(action)) return [state, decide(state, action, meta)]
       const next = evolve(state, action)
@@ -143,6 +143,8 @@ export interface Step<out S, out E, out R> {
   readonly state: S
   /** What else is to be done once the events are stored: by the decision, and as reactions to them. */
   readonly effects: Fx.AnyFx
+  /** What of that the decision itself wants, whatever becomes of its events. */
+  readonly besides: Fx.AnyFx
 }
 
 /** A state behind more events, and the reactions to them. Pure. */
@@ -159,7 +161,7 @@ export const evolve = <S, C extends Tag, E extends Tag, R, N>(
     const reaction = definition.react(next, event, meta)
     if (reaction._tag !== "None") effects = effects._tag === "None" ? reaction : Fx.all(effects, reaction)
   }
-  return { refusal: undefined, events, state: next, effects }
+  return { refusal: undefined, events, state: next, effects, besides: Fx.none }
 }
 
 /** Decides a command, evolves a state behind the events that it leads to, and collects the reactions. Pure. */
@@ -170,9 +172,9 @@ export const step = <S, C extends Tag, E extends Tag, R, N>(
   meta: Action.Meta
 ): Step<S, E, R> => {
   const { events, refusal, rest } = decisionOf<E, R>(definition.decide(state, command, meta))
-  if (refusal !== undefined) return { refusal, events: [], state, effects: Fx.none }
+  if (refusal !== undefined) return { refusal, events: [], state, effects: Fx.none, besides: Fx.none }
   const next = evolve(definition, state, events, meta)
-  return rest._tag === "None" ? next : { ...next, effects: Fx.all(rest, next.effects) }
+  return rest._tag === "None" ? next : { ...next, effects: Fx.all(rest, next.effects), besides: rest }
 }
 
 /** The stream of one of the aggregate's instances. */

@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -29,7 +30,7 @@ import { Subscribers } from "./internal/Subscribers.ts"
 import type { EncodedEvent } from "./RecordedEvent.ts"
 import type { InvalidSnapshot } from "./Snapshot.ts"
 import { SnapshotStore, type SnapshotStoreError } from "./SnapshotStore.ts"
-import { CommandFailed, type Problem, ReducerDefect } from "./StoreError.ts"
+import { CommandFailed, type Problem, ReducerDefect, StoreClosed } from "./StoreError.ts"
 import { id as instanceId, type InvalidStreamId, type StreamId } from "./StreamId.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
@@ -44,7 +45,7 @@ export interface Outcome<out S, out E> extends History.Current<S> {
 }
 
 /** What may go wrong in a dispatch, besides the aggregate's own refusals. */
-export type DispatchError = History.ReadError | AppendError | EventEncodeFailed | ReducerDefect
+export type DispatchError = History.ReadError | AppendError | EventEncodeFailed | ReducerDefect | StoreClosed
 
 /** The instances of an aggregate: `S` their state, `C` commands, `E` events, `R` reasons for a refusal. */
 export interface AggregateStore<S, C, E, R> {
@@ -159,27 +160,35 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
     }
 
     /** Dispatches a command that an effect sends to its own instance. */
-    const feed = ([place]: Fx.Path, sent: unknown, { correlationId, id: causationId }: Meta): undefined => {
-      const id = place!.id!
+    const send = (at: Fx.Path, sent: unknown, { correlationId, id: causationId }: Meta): Fiber.Fiber<unknown> => {
+      const id = at[0]!.id!
       const command = sent as C
       const failed = (cause: Cause.Cause<unknown>) =>
         Effect.sync(() => {
           report(new CommandFailed({ command: command._tag, category, id, cause: Cause.squash(cause) }))
         })
-      fork(Effect.catchCause(dispatch(id, command, { correlationId, causationId }), failed))
+      const sending = fork(Effect.catchCause(submit(id, command, { correlationId, causationId }), failed))
+      interpreter.sending(at, sent, sending)
+      return sending
     }
 
     const interpreter = new Interpreter({
       context,
       now,
-      feed,
+      feed: (at, sent, cause) => void send(at, sent, cause),
+      follow: (at, sent, cause) => Effect.suspend(() => Fiber.await(send(at, sent, cause))),
       outcomeOf: (_at, name) => definition.outcomes[name],
       saveSnapshot: ([place]) => saveSnapshot(place!.id!),
       report
     })
+    let closed = false
     const scope = yield* Effect.serviceOption(Scope.Scope)
     if (Option.isSome(scope)) {
-      yield* Scope.addFinalizer(scope.value, closing(category, interpreter.close(options.deadline ?? "5 seconds")))
+      const close = Effect.suspend(() => {
+        closed = true
+        return interpreter.close(options.deadline ?? "5 seconds")
+      })
+      yield* Scope.addFinalizer(scope.value, closing(category, close))
     }
 
     /** What the step comes to becomes the state, and its effects start, only once its events are stored. */
@@ -217,20 +226,22 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
     /** Appends behind what others have appended what a command had decided before it. */
     const mergeInto = (
       instance: Instance<S>,
-      { effects, events: decided }: Aggregate.Step<S, E, R>,
-      { asked: { given, meta }, conflict, merge }: Overtaking<S, C, E>
+      { besides, events: decided }: Aggregate.Step<S, E, R>,
+      { asked: { command, given, meta }, conflict, merge }: Overtaking<S, C, E>
     ): Effect.Effect<Outcome<S, E>, DispatchError> =>
       Effect.gen(function*() {
-        const missed = yield* Stream.runCollect(history.events(instance.streamId, instance.current.version + 1))
-        const { state } = yield* refresh(instance)
-        const merged = merge({
-          decided: decided as NonEmptyReadonlyArray<E>,
-          missed: missed.map(({ event }) => event),
-          state
+        const overtaken = yield* history.since(instance.streamId, instance.current)
+        instance.current = overtaken.current
+        const { state } = overtaken.current
+        const next = yield* Effect.try({
+          try: () => {
+            const events = merge({ decided: decided as NonEmptyReadonlyArray<E>, missed: overtaken.events, state })
+            return events === undefined ? undefined : { ...Aggregate.evolve(definition, state, events, meta), events }
+          },
+          catch: (cause) => new ReducerDefect({ action: command._tag, cause })
         })
-        if (merged === undefined) return yield* conflict
-        const next = Aggregate.evolve(definition, state, merged, meta)
-        return yield* append(instance, { ...next, events: merged, effects: Fx.all(effects, next.effects) }, meta, given)
+        if (next === undefined) return yield* conflict
+        return yield* append(instance, { ...next, effects: Fx.all(besides, next.effects) }, meta, given)
       })
 
     /** What the aggregate answers when nothing is to be appended. */
@@ -301,7 +312,20 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
 
     const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }
 
-    const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given = {}) =>
+    /** Most first attempts succeed, so a schedule is only set up when one has met a conflict, which then counts. */
+    const persisting = <A, F>(attempt: Effect.Effect<A, F>): Effect.Effect<A, F> =>
+      Effect.catchIf(attempt, isVersionConflict, (conflict) => {
+        let next: Effect.Effect<A, F> = Effect.fail(conflict)
+        const attempts = Effect.suspend(() => {
+          const current = next
+          next = attempt
+          return current
+        })
+        return Effect.retry(attempts, onConflict)
+      })
+
+    /** What effects under way send is still taken when the store is closing: they are given time to end well. */
+    const submit: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given = {}) =>
       Effect.suspend(() => {
         const streamId = Aggregate.streamId(definition, id)
         if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
@@ -316,8 +340,11 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         const leave = Effect.sync(() => {
           instance.users -= 1
         })
-        return Effect.ensuring(instance.turn.withPermit(Effect.retry(attempt, onConflict)), leave)
+        return Effect.ensuring(instance.turn.withPermit(persisting(attempt)), leave)
       })
+
+    const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given) =>
+      Effect.suspend(() => closed ? Effect.fail(new StoreClosed({ action: command._tag })) : submit(id, command, given))
 
     const streamOf = (id: string): Effect.Effect<StreamId, InvalidStreamId> =>
       Effect.fromResult(Aggregate.streamId(definition, id))
@@ -330,13 +357,13 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
 
     const saveSnapshot: AggregateStore<S, C, E, R>["saveSnapshot"] = Effect.fnUntraced(function*(id) {
       const current = yield* state(id)
-      if (current.version > ExpectedVersion.empty) yield* snapshotting.save(yield* streamOf(id), current)
+      if (current.version > ExpectedVersion.empty) yield* instances.keep(instances.get(yield* streamOf(id)), current)
     })
 
     const stateAt: AggregateStore<S, C, E, R>["stateAt"] = Effect.fnUntraced(function*(id, moment) {
       const streamId = yield* streamOf(id)
       return yield* "version" in moment
-        ? snapshotting.load(streamId, moment.version)
+        ? Effect.map(snapshotting.load(streamId, moment.version), ({ current }) => current)
         : history.stateAt(streamId, moment)
     })
 

@@ -31,6 +31,12 @@ export interface Recorded<out E> {
   readonly recorded: RecordedEvent
 }
 
+/** What lies behind a known state. */
+export interface Since<out S, out E> {
+  readonly events: ReadonlyArray<E>
+  readonly current: Current<S>
+}
+
 /** What may go wrong when an instance is read. */
 export type ReadError = InvalidStreamId | EventStoreError | UnknownEventType | EventDecodeFailed
 
@@ -40,6 +46,8 @@ export interface History<S, E> {
   readonly origin: Current<S>
   /** Carries a known state on to the end of the stream, or to a version of it, reading only what lies behind. */
   readonly catchUp: (streamId: StreamId, from: Current<S>, to?: number) => Effect.Effect<Current<S>, ReadError>
+  /** What lies behind a known state: the events, oldest first, and the state behind them, both of one read. */
+  readonly since: (streamId: StreamId, from: Current<S>) => Effect.Effect<Since<S, E>, ReadError>
   /** Whether the stream has any events. */
   readonly exists: (streamId: StreamId) => Effect.Effect<boolean, EventStoreError>
   /** The global position of the event at a version of the stream; nothing when there is none. */
@@ -85,6 +93,18 @@ export const make = <S, C extends { readonly _tag: string }, E extends { readonl
   return {
     origin,
     catchUp: (streamId, from, to) => replay(from, store.load(streamId, { from: from.version + 1, to })),
+    since: (streamId, from) =>
+      Effect.map(
+        Stream.runCollect(Stream.mapEffect(store.load(streamId, { from: from.version + 1 }), decode)),
+        (recorded) => ({
+          events: recorded.map(({ event }) => event),
+          current: recorded.reduce(({ state }, { event, recorded: { globalPosition, version } }) => ({
+            state: evolve(state, event),
+            version,
+            globalPosition
+          }), from)
+        })
+      ),
     exists: (streamId) => Effect.map(store.read(streamId, { maxCount: 1 }), (first) => first.length > 0),
     positionOf: (streamId, version) =>
       Effect.map(store.read(streamId, { from: version, to: version }), ([event]) => event?.globalPosition),

@@ -7,10 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
-import type * as Schema from "effect/Schema"
 import * as EventStore from "./EventStore.ts"
 import { EventStoreError, VersionConflict } from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
+import { storedJson } from "./internal/storedJson.ts"
 import { nameOf, type RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
 import * as UuidV7 from "./UuidV7.ts"
@@ -26,20 +26,6 @@ interface Log {
 
 /** As many as there were appends. */
 type Results = NonEmptyReadonlyArray<EventStore.AppendResult>
-
-/** What JSON makes of a value, frozen, so that no reader can change what was stored. */
-const stored = (data: Schema.Json): Schema.Json => {
-  const copy: Schema.Json = JSON.parse(JSON.stringify(data))
-  return freeze(copy)
-}
-
-const freeze = (value: Schema.Json): Schema.Json => {
-  if (typeof value === "object" && value !== null) {
-    for (const member of Object.values(value)) freeze(member)
-    Object.freeze(value)
-  }
-  return value
-}
 
 const versionOf = (log: Log, streamId: StreamId): number => (log.streams.get(streamId)?.length ?? 0) - 1
 
@@ -61,8 +47,8 @@ const write = (
   recordedAt: number
 ): Results => {
   const { causationId, commandId, correlationId } = context
-  const metadata = stored(context.metadata) as Schema.JsonObject
-  const bodies = appends.map(({ events }) => events.map((event) => stored(event.data)))
+  const metadata = storedJson(context.metadata)
+  const bodies = appends.map(({ events }) => events.map((event) => storedJson(event.data)))
   const written: Array<RecordedEvent> = []
   const results = appends.map(({ events, streamId }, i) => {
     let stream = log.streams.get(streamId)

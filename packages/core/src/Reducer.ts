@@ -51,6 +51,24 @@ export type Outcomes<T extends Asked, A> = {
   readonly [Name in T["name"]]: Answer<Extract<T, { readonly name: Name }>, A>
 }
 
+type TaskNamed<T, Name> = Extract<T, AnyTask & { readonly name: Name }>
+type SourceNamed<T, Name> = Extract<T, Source.AnySource & { readonly name: Name }>
+type FailureNamed<T, Name> = FailureOf<TaskNamed<T, Name>> | Source.FailureOf<SourceNamed<T, Name>>
+type InputNamed<T, Name> = InputOf<TaskNamed<T, Name>> | Source.InputOf<SourceNamed<T, Name>>
+
+/**
+ * {@link Outcomes} for those of the names in `O`, written so that the compiler types the parameters of an answer by its
+ * name alone: where the tasks themselves are inferred from the same object, it knows them only when it comes to them.
+ */
+export type AnswersTo<T extends Asked, A, O> = {
+  readonly [Name in keyof O]: {
+    readonly success?: (value: SuccessOf<TaskNamed<T, Name>>, input: InputNamed<T, Name>) => A
+    readonly value?: (value: Source.ValueOf<SourceNamed<T, Name>>, input: InputNamed<T, Name>) => A
+    readonly failure?: (error: FailureNamed<T, Name>, input: InputNamed<T, Name>) => A
+    readonly end?: (input: InputNamed<T, Name>) => A
+  }
+}
+
 /** A reducer that says what the outcomes of its tasks mean to it. */
 export interface WithOutcomes<T extends Asked> {
   readonly outcomes: AnyOutcomes
@@ -105,6 +123,6 @@ export const instrument = <R extends AnyReducer>(reducer: R, feature: string): R
 
 /** The next state, and what to do; nothing, when left out. */
 export const step: {
-  <S>(state: S): Step<S>
-  <S, F extends Fx.AnyFx>(state: S, effects: F): Step<S, F>
+  <const S>(state: S): Step<S>
+  <const S, F extends Fx.AnyFx>(state: S, effects: F): Step<S, F>
 } = <S>(state: S, effects: Fx.AnyFx = Fx.none): Step<S, never> => [state, effects as never]

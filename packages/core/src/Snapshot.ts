@@ -2,7 +2,8 @@
  * A snapshot is the state of an aggregate instance at a version, kept so that loading the instance need not replay its
  * whole stream. It follows from the events, so losing it costs time and nothing else.
  */
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { StreamId } from "./StreamId.ts"
 
@@ -78,8 +79,36 @@ const issueOf = ({ globalPosition, stateVersion, version }: Snapshot): string | 
     return `version ${version} is not that of an event; a stream without events has no snapshot`
   }
   if (globalPosition < 1n) return `global position ${globalPosition} is not that of an event: they count from 1`
-  if (!(Number.isInteger(stateVersion) && stateVersion >= 1 && stateVersion <= maxStateVersion)) {
+  if (!isStateVersion(stateVersion)) {
     return `the state's version is ${stateVersion}, and not a whole number from 1 to ${maxStateVersion}`
   }
   return undefined
 }
+
+/** Lets a policy through that can be followed, and throws a `RangeError` that says what is wrong with any other. */
+export const checked = <P extends Rules | undefined>(policy: P): P => {
+  const issue = policy === undefined ? undefined : policyIssue(policy)
+  if (issue === undefined) return policy
+  throw new RangeError(`Not a snapshot policy: ${issue}`)
+}
+
+/** A policy, whatever the state. */
+type Rules = Omit<Policy<unknown>, "state">
+
+const policyIssue = ({ every, version, whenReplayExceeds }: Rules): string | undefined => {
+  if (!isStateVersion(version)) return `version ${version} is not a whole number from 1 to ${maxStateVersion}`
+  if (every !== undefined && !(Number.isSafeInteger(every) && every >= 1)) {
+    return `every ${every} events is not a whole number of them, from 1; leave it out to take none that way`
+  }
+  if (whenReplayExceeds !== undefined && !isTime(whenReplayExceeds)) {
+    return `whenReplayExceeds ${String(whenReplayExceeds)} is not a time; leave it out to take none that way`
+  }
+  return undefined
+}
+
+const isStateVersion = (version: number): boolean =>
+  Number.isInteger(version) && version >= 1 && version <= maxStateVersion
+
+/** A negative time would be taken for none at all, and a number that is none for any. */
+const isTime = (input: Duration.Input): boolean =>
+  typeof input === "number" ? input >= 0 : Option.isSome(Duration.fromInput(input))

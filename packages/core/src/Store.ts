@@ -85,14 +85,15 @@ export interface Options<S> {
 
 /** A reducer that a store can run: what it asks for is answered, and what it sends it understands. */
 type Runnable<R extends AnyReducer> = [Unanswered<R>] extends [never]
-  ? [Misdirected<R>] extends [never] ? [OfAggregates<FxOf<R>>] extends [never] ? R
+  ? [Misdirected<R>] extends [never] ?
+    [OfAggregates<FxOf<R>>] extends [never] ? [ReturnType<R>[0]] extends [StateOf<R>] ? R
+      : { readonly "returns states that are not its own": Exclude<ReturnType<R>[0], StateOf<R>> }
     : { readonly "only an aggregate can have this done": OfAggregates<FxOf<R>> }
   : { readonly "sends actions that it does not understand": Misdirected<R> }
   : { readonly "tasks without outcomes (Reducer.withOutcomes)": Unanswered<R>["name"] }
 
-/** Events belong to a stream, snapshots to an instance. */
-type OfAggregates<F> = Fx.LeafOf<F> extends infer L ? L extends Fx.Append<unknown> | Fx.SaveSnapshot ? L["_tag"] : never
-  : never
+/** Events belong to a stream. */
+type OfAggregates<F> = [Fx.EventOf<F>] extends [never] ? never : "Append"
 
 /**
  * Runs a reducer as a store, for as long as the scope lasts. Handlers of its tasks come from the context: a missing one
@@ -141,9 +142,14 @@ type ActionAt<A, K> = Extract<A, { readonly _tag: K }> extends infer Wrapped
   ? Wrapped extends { readonly action: infer Inner } ? Inner : never
   : never
 
+/** The keys of parts of which there is one: their actions have no id. */
+type SingleOf<A> = A extends { readonly _tag: infer K; readonly action: unknown } ?
+  A extends { readonly id: unknown } ? never : K
+  : never
+
 /**
- * The store of a part of a composed feature: it sees the part's state, and dispatches the part's actions. `id` names the
- * element of a collection, or the case.
+ * The store of a part of a composed feature: it sees the part's state, and dispatches the part's actions. For an element
+ * of a collection see {@link scopeOne}.
  *
  * @example
  * ```ts
@@ -162,18 +168,23 @@ type ActionAt<A, K> = Extract<A, { readonly _tag: K }> extends infer Wrapped
  * await Effect.runPromise(program) // => 1
  * ```
  */
-export const scope = <S extends object, A, R, const K extends keyof S & string>(
+export const scope = <S extends object, A, R, const K extends SingleOf<A> & keyof S & string>(
   store: Store<S, A, R>,
   key: K
 ): Store<S[K], ActionAt<A, K>, R> => view(store, { key }, (state) => state[key])
 
 /** The store of one element of a collection, of which there may be none. See {@link scope}. */
-export const scopeOne = <S extends object, A, R, const K extends keyof S & string>(
+export const scopeOne = <S extends object, A, R, const K extends ManyOf<S>>(
   store: Store<S, A, R>,
   key: K,
   id: string
 ): Store<Option.Option<ElementOf<S[K]>>, ActionAt<A, K>, R> =>
   view(store, { key, id }, (state) => HashMap.get(state[key] as HashMap.HashMap<string, ElementOf<S[K]>>, id))
+
+/** The keys of collections. */
+type ManyOf<S> = {
+  readonly [K in keyof S & string]: S[K] extends HashMap.HashMap<string, unknown> ? K : never
+}[keyof S & string]
 
 type ElementOf<T> = T extends HashMap.HashMap<string, infer Element> ? Element : never
 

@@ -1,7 +1,11 @@
 /**
  * How a store refuses, and what it reports.
  */
+import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
+
+/** What failed may be a plain record, a refusal's reason for instance, of which `String` tells nothing. */
+const said = (cause: unknown): string => cause instanceof Error ? String(cause) : Formatter.format(cause)
 
 /** The store is being closed, or was; the action was not reduced. */
 export class StoreClosed extends Schema.TaggedError<StoreClosed>()("StoreClosed", { action: Schema.String }) {
@@ -17,7 +21,7 @@ export class ReducerDefect extends Schema.TaggedError<ReducerDefect>()("ReducerD
 }) {
   override get message(): string {
     return `The reducer threw while it reduced ${this.action}. ` +
-      `Reducers are total: refuse with Fx.reject instead. ${String(this.cause)}`
+      `Reducers are total: refuse with Fx.reject instead. ${said(this.cause)}`
   }
 }
 
@@ -29,7 +33,7 @@ export class TaskDefect extends Schema.TaggedError<TaskDefect>()("TaskDefect", {
 }) {
   override get message(): string {
     return `The handler of ${this.task} died. What it expects to go wrong belongs to its declared failure. ` +
-      String(this.cause)
+      said(this.cause)
   }
 }
 
@@ -52,7 +56,7 @@ export class RejectedUnheard extends Schema.TaggedError<RejectedUnheard>()("Reje
   reason: Schema.Unknown
 }) {
   override get message(): string {
-    return `${this.action}, which an effect had sent, was refused: ${JSON.stringify(this.reason)}`
+    return `${this.action}, which an effect had sent, was refused: ${Formatter.format(this.reason)}`
   }
 }
 
@@ -65,7 +69,7 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    return `${this.command}, which an effect had sent to ${this.category} ${this.id}, failed: ${String(this.cause)}`
+    return `${this.command}, which an effect had sent to ${this.category} ${this.id}, failed: ${said(this.cause)}`
   }
 }
 
@@ -76,7 +80,7 @@ export class EffectFailed extends Schema.TaggedError<EffectFailed>()("EffectFail
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    return `An effect failed: ${this.effect}. ${String(this.cause)}`
+    return `An effect failed: ${this.effect}. ${said(this.cause)}`
   }
 }
 

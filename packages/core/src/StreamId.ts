@@ -50,9 +50,14 @@ const issueOf = (category: string, id: string): string | undefined => {
   if (id.length === 0) return "the id is empty"
   if (id.includes("\0")) return "the id holds a NUL character, which PostgreSQL cannot store"
   if (loneSurrogate.test(id)) return "the id is not well-formed text: it holds half of a surrogate pair"
-  if (category.length + 1 + bytes(id) > maxBytes) return `it takes more than ${maxBytes} bytes`
+  if (category.length + 1 + atMostBytes(id) > maxBytes && category.length + 1 + bytes(id) > maxBytes) {
+    return `it takes more than ${maxBytes} bytes`
+  }
   return undefined
 }
+
+/** No character takes more than three bytes of UTF-8 for each of its units. Most ids are far too short to be counted. */
+const atMostBytes = (text: string): number => text.length * 3
 
 /** The text's size in UTF-8; a long text is too large whatever its characters. */
 const bytes = (text: string): number =>

@@ -3,33 +3,62 @@
  * its end.
  *
  * Effect's generator asks the system for random bytes at every id, which was half the cost of a command in memory; this
- * one asks once for many.
+ * one asks once for many, and writes them down together, so that an id is one piece of text put behind another.
  */
 declare const crypto: { readonly getRandomValues: (bytes: Uint8Array) => Uint8Array }
+declare const TextDecoder: new() => { readonly decode: (ascii: Uint8Array) => string }
 
-const size = 16
-const pool = new Uint8Array(size * 512)
-let used = pool.length
+/** How many ids' worth of randomness to make at once. */
+const batch = 256
 
-const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+/** What stands behind the time: `7ddd-vddd-dddddddddddd`, in which v has two bits of its own. */
+const size = 22
+const randomBytes = 10
 
-const randomHex = (from: number, to: number): string => {
-  let text = ""
-  for (let i = from; i < to; i++) text += hex[pool[used + i]!]!
-  return text
+const random = new Uint8Array(batch * randomBytes)
+const ascii = new Uint8Array(batch * size)
+const decoder = new TextDecoder()
+const digits = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0))
+const dash = "-".charCodeAt(0)
+
+let tails = ""
+let used = 0
+
+/** The random parts of a batch of ids, one behind the other. */
+const makeTails = (): string => {
+  crypto.getRandomValues(random)
+  let to = 0
+  for (let from = 0; from < random.length; from += randomBytes) {
+    random[from] = 0x70 | (random[from]! & 0x0f)
+    random[from + 2] = 0x80 | (random[from + 2]! & 0x3f)
+    for (let i = 0; i < randomBytes; i++) {
+      if (i === 2 || i === 4) ascii[to++] = dash
+      const byte = random[from + i]!
+      ascii[to++] = digits[byte >> 4]!
+      ascii[to++] = digits[byte & 0x0f]!
+    }
+  }
+  return decoder.decode(ascii)
+}
+
+let lastTime = Number.NaN
+let lastHead = ""
+
+/** `tttttttt-tttt-`; many ids are made in the same millisecond. */
+const headOf = (time: number): string => {
+  if (time === lastTime) return lastHead
+  const stamp = time.toString(16).padStart(12, "0")
+  lastTime = time
+  return lastHead = `${stamp.slice(0, 8)}-${stamp.slice(8, 12)}-`
 }
 
 /** A fresh id of an event or a command, for something that happened at this time, in milliseconds since the Unix epoch. */
 export const make = (time: number): string => {
-  if (used === pool.length) {
-    crypto.getRandomValues(pool)
+  if (used === tails.length) {
+    tails = makeTails()
     used = 0
   }
-  const stamp = time.toString(16).padStart(12, "0")
-  const version = 0x70 | (pool[used + 6]! & 0x0f)
-  const variant = 0x80 | (pool[used + 8]! & 0x3f)
-  const id = `${stamp.slice(0, 8)}-${stamp.slice(8, 12)}-${hex[version]!}${randomHex(7, 8)}-${hex[variant]!}` +
-    `${randomHex(9, 10)}-${randomHex(10, 16)}`
+  const tail = tails.slice(used, used + size)
   used += size
-  return id
+  return headOf(time) + tail
 }

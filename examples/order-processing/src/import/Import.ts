@@ -1,6 +1,7 @@
 /**
  * The import: each line of the input becomes commands to one order, many lines at a time.
  */
+import * as Aggregate from "@composable-ts/core/Aggregate"
 import type { DispatchError } from "@composable-ts/core/Store"
 import { Effect, Result, Stream } from "effect"
 import { order, type OrderCommand, type OrderEvent } from "../domain/Order.ts"
@@ -55,9 +56,9 @@ const rehearsal = { id: "rehearsal", time: 0, correlationId: "rehearsal", causat
 const rehearse = (commands: ReadonlyArray<OrderCommand>): OrderRefusal | undefined => {
   let state = order.initial
   for (const command of commands) {
-    const decision = order.decide(state, command, rehearsal)
-    if (decision._tag === "Reject") return decision.reason
-    if (decision._tag === "Append") state = decision.events.reduce(order.evolve, state)
+    const next = Aggregate.step(order, state, command, rehearsal)
+    if (next.refusal !== undefined) return next.refusal.reason
+    state = next.state
   }
   return undefined
 }

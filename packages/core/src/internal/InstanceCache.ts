@@ -17,17 +17,24 @@ export class InstanceCache<K, V> {
     const entry = known ?? { value: this.#limits.make(key), used }
     entry.used = used
     this.#entries.delete(key)
-    this.#evict(used - this.#limits.idle)
+    this.#evict(used)
     this.#entries.set(key, entry)
     return entry.value
   }
 
-  /** What is in use stays, also beyond the capacity: a second instance of it would only run into conflicts with it. */
-  #evict(unusedSince: number): void {
+  /**
+   * What is in use stays, also beyond the capacity: a second instance of it would only run into conflicts with it. It
+   * counts as used now, so that what waits long does not stand before what could go.
+   */
+  #evict(now: number): void {
     let looked = 0
-    for (const [key, { used, value }] of this.#entries) {
-      if ((this.#entries.size < this.#limits.capacity && used >= unusedSince) || looked++ === lookAtMost) return
-      if (!this.#limits.inUse(value)) this.#entries.delete(key)
+    for (const [key, entry] of this.#entries) {
+      const isRecent = now - entry.used <= this.#limits.idle
+      if ((this.#entries.size < this.#limits.capacity && isRecent) || looked++ === lookAtMost) return
+      this.#entries.delete(key)
+      if (!this.#limits.inUse(entry.value)) continue
+      entry.used = now
+      this.#entries.set(key, entry)
     }
   }
 }

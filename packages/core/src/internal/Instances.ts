@@ -7,6 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import * as ExpectedVersion from "../ExpectedVersion.ts"
 import type { Current, History, ReadError } from "../History.ts"
+import type { InvalidSnapshot } from "../Snapshot.ts"
+import type { SnapshotStoreError } from "../SnapshotStore.ts"
 import type { StreamId } from "../StreamId.ts"
 import { InstanceCache } from "./InstanceCache.ts"
 import type { Snapshotting } from "./Snapshotting.ts"
@@ -17,7 +19,7 @@ export interface Instance<S> {
   /** One command at a time, in order of arrival. */
   readonly turn: Semaphore.Semaphore
   current: Current<S>
-  /** The version at which this store last kept a snapshot. */
+  /** The version of the last snapshot that this store knows of. */
   kept: number
   /** How many commands it has under way or waiting. */
   users: number
@@ -64,10 +66,18 @@ export class Instances<S, E> {
     const { current: known, streamId } = instance
     const read = known === this.#history.origin
       ? this.#snapshotting.load(streamId)
-      : this.#history.catchUp(streamId, known)
-    return Effect.map(read, (current) => {
+      : Effect.map(this.#history.catchUp(streamId, known), (current) => ({ current, kept: instance.kept }))
+    return Effect.map(read, ({ current, kept }) => {
       instance.loaded = true
+      instance.kept = Math.max(instance.kept, kept)
       return instance.current = current
+    })
+  }
+
+  /** Keeps a snapshot of a state that has events. */
+  keep(instance: Instance<S>, current: Current<S>): Effect.Effect<void, InvalidSnapshot | SnapshotStoreError> {
+    return Effect.map(this.#snapshotting.save(instance.streamId, current), () => {
+      instance.kept = Math.max(instance.kept, current.version)
     })
   }
 

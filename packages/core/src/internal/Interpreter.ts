@@ -18,7 +18,7 @@ import { type AnySource, handlerKey as sourceKey, type Open } from "../Source.ts
 import { EffectFailed, type Problem, SequenceStopped, TaskDefect } from "../StoreError.ts"
 import { type AnyTask, handlerKey, type Perform } from "../Task.ts"
 import * as UuidV7 from "../UuidV7.ts"
-import { InFlight } from "./InFlight.ts"
+import { type Cancelled, InFlight, keyOf, placeOf } from "./InFlight.ts"
 
 /** The name under which a context holds the store that dispatches to an aggregate of this category. */
 export const dispatcherKey = (category: string): string => `@composable-ts/core/Store/${category}`
@@ -45,6 +45,8 @@ export interface Host {
    * anything, whoever sent it must wait for.
    */
   readonly feed: (at: Fx.Path, action: unknown, cause: Meta) => Effect.Effect<void> | undefined
+  /** Takes in an action of a source, and waits until there is room for the next: a source may be faster than all else. */
+  readonly follow: (at: Fx.Path, action: unknown, cause: Meta) => Effect.Effect<unknown>
   /** How the outcome of a task, or what a source yields, is reported where it was asked for. */
   readonly outcomeOf: (at: Fx.Path, name: string) => AnyOutcomes[string] | undefined
   /** Keeps a snapshot of the instance at a place. */
@@ -52,10 +54,16 @@ export interface Host {
   readonly report: (problem: Problem) => void
 }
 
+/** How something went: well, with a failure, or not to its end because it was cancelled. */
+type Ended = boolean | "cancelled"
+
 export class Interpreter {
   readonly #host: Host
   readonly #inFlight: InFlight
+  /** Until when each throttle lets nothing through, in the order in which they were set. */
   readonly #throttled = new Map<string, number>()
+  /** The timers that did not come to fire because the store closes, in words; none before it does. */
+  #unfired: Array<string> | undefined
 
   constructor(host: Host) {
     this.#host = host
@@ -87,6 +95,9 @@ export class Interpreter {
       case "Parallel":
         if (fx.concurrency === null) return fx.fx.forEach((member) => this.plan(member, cause))
         return this.#inFlight.plan(fx, cause)
+      case "CancelAll":
+        this.#unthrottle(fx)
+        return this.#inFlight.plan(fx, cause)
       default:
         return this.#inFlight.plan(fx, cause)
     }
@@ -94,37 +105,62 @@ export class Interpreter {
 
   /** Starts what was planned and not cancelled since. */
   carryOut(): void {
-    this.#inFlight.carryOut((fx, cause) => this.#effectOf(fx, cause))
+    this.#inFlight.carryOut((fx, cause, cancelled) => this.#effectOf(fx, cause, cancelled))
+  }
+
+  /** Says that an action, which it had fed, is on its way until the fiber ends. */
+  sending(at: Fx.Path, action: unknown, fiber: Fiber.Fiber<unknown>): void {
+    this.#inFlight.sending({ _tag: "Send", at, action }, fiber)
   }
 
   /** Waits until nothing is under way. */
   readonly idle: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
-    while (this.#inFlight.size > 0) yield* Fiber.awaitAll(this.#inFlight.fibers)
+    while (!this.#inFlight.isIdle) yield* Fiber.awaitAll(this.#inFlight.fibers)
   })
 
   /** Ends timers at once and tasks at the deadline; tells, in words, what did not finish. */
   close(deadline: Duration.Input): Effect.Effect<ReadonlyArray<string>> {
     return Effect.gen({ self: this }, function*() {
-      const timers = this.#inFlight.cancelTimers()
+      const unfired = this.#unfired = [...this.#inFlight.cancelTimers()]
       const drained = yield* Effect.timeoutOption(this.idle, deadline)
-      const unfinished = Option.isSome(drained) ? timers : [...timers, ...this.#inFlight.describe()]
+      const unfinished = Option.isSome(drained) ? [] : this.#inFlight.describe()
       yield* Fiber.interruptAll(this.#inFlight.fibers)
-      return unfinished
+      return [...unfired, ...unfinished]
     })
   }
 
   /** Whether the throttle lets an action through now. */
   #passes({ at, id, millis }: Fx.Throttle<unknown>): boolean {
-    const key = JSON.stringify([at, id])
+    const key = keyOf(at, id)
     const now = this.#host.now()
-    const last = this.#throttled.get(key)
-    if (last !== undefined && now - last < millis) return false
-    this.#throttled.set(key, now)
+    const until = this.#throttled.get(key)
+    if (until !== undefined && now < until) return false
+    this.#throttled.delete(key)
+    for (const [other, over] of this.#throttled) {
+      if (over > now) break
+      this.#throttled.delete(other)
+    }
+    this.#throttled.set(key, now + millis)
     return true
   }
 
+  /** What is there under the same ids later is something new. */
+  #unthrottle({ at }: Fx.CancelAll): void {
+    const place = placeOf(at)
+    for (const key of this.#throttled.keys()) if (key.startsWith(place)) this.#throttled.delete(key)
+  }
+
+  /** An effect as a whole: whatever goes wrong in it that nothing else reports is a problem. */
+  #effectOf(fx: Fx.AnyFx, cause: Meta, cancelled: Cancelled): Effect.Effect<Ended> {
+    return Effect.catchDefect(this.#carriedOut(fx, cause, cancelled), (defect) =>
+      Effect.sync(() => {
+        this.#host.report(new EffectFailed({ effect: Fx.render(fx), cause: defect }))
+        return false
+      }))
+  }
+
   /** What a description amounts to, as a whole; tells whether a sequence may go on behind it. */
-  #effectOf(fx: Fx.AnyFx, cause: Meta): Effect.Effect<boolean> {
+  #carriedOut(fx: Fx.AnyFx, cause: Meta, cancelled: Cancelled): Effect.Effect<Ended> {
     switch (fx._tag) {
       case "None":
       case "Append":
@@ -160,26 +196,27 @@ export class Interpreter {
       case "SaveSnapshot":
         return this.#contained(fx, this.#host.saveSnapshot(fx.at))
       case "Delay":
-        return Effect.andThen(Effect.sleep(fx.millis), this.#feed(fx.at, fx.action, cause))
+        return this.#delay(fx, cause)
       case "Cancel":
         return Effect.sync(() => {
-          this.#inFlight.cancel(fx)
+          this.#inFlight.cancel(fx, cancelled)
           return true
         })
       case "CancelAll":
         return Effect.sync(() => {
-          this.#inFlight.cancelAll(fx)
+          this.#unthrottle(fx)
+          this.#inFlight.cancelAll(fx, cancelled)
           return true
         })
       case "Parallel":
         return Effect.map(
-          Effect.forEach(fx.fx, (member) => this.#member(member, cause), {
+          Effect.forEach(fx.fx, (member) => this.#member(member, cause, cancelled), {
             concurrency: fx.concurrency ?? "unbounded"
           }),
-          (ended) => ended.every((well) => well)
+          (ended) => !ended.includes(false) && (ended.includes("cancelled") ? "cancelled" : true)
         )
       case "Sequential":
-        return this.#sequence(fx, cause)
+        return this.#sequence(fx, cause, cancelled)
     }
   }
 
@@ -190,13 +227,18 @@ export class Interpreter {
     })
   }
 
-  #perform({ at, input, task }: Fx.Perform<AnyTask>, meta: Meta): Effect.Effect<boolean> {
+  #perform(fx: Fx.Perform<AnyTask>, meta: Meta): Effect.Effect<boolean> {
+    const { at, input, task } = fx
     // The store's type holds both: its context has the handler, and its reducer the outcome.
     const handler = this.#host.context.mapUnsafe.get(handlerKey(task)) as Perform<AnyTask>
     const outcome = this.#host.outcomeOf(at, task) as Outcome<AnyTask, unknown>
     return Effect.matchCauseEffect(Effect.suspend(() => handler(input)), {
-      onSuccess: (value) => this.#feed(at, outcome.success(value, input), meta),
+      onSuccess: (value) => {
+        this.#inFlight.release(fx)
+        return this.#feed(at, outcome.success(value, input), meta)
+      },
       onFailure: (cause) => {
+        this.#inFlight.release(fx)
         const failure = Cause.findErrorOption(cause)
         if (Option.isSome(failure)) return Effect.as(this.#feed(at, outcome.failure(failure.value, input), meta), false)
         if (!Cause.hasInterruptsOnly(cause)) {
@@ -211,7 +253,7 @@ export class Interpreter {
     // As for a task: the store's type holds both.
     const open = this.#host.context.mapUnsafe.get(sourceKey(source)) as Open<AnySource>
     const yields = this.#host.outcomeOf(at, source) as Yields<AnySource, unknown>
-    const each = (value: unknown) => this.#feed(at, yields.value(value, input), cause)
+    const each = (value: unknown) => this.#host.follow(at, yields.value(value, input), cause)
     return Effect.matchCauseEffect(Stream.runForEach(Stream.suspend(() => open(input)), each), {
       onSuccess: () => yields.end === undefined ? Effect.succeed(true) : this.#feed(at, yields.end(input), cause),
       onFailure: (failed) => {
@@ -252,27 +294,44 @@ export class Interpreter {
     })
   }
 
-  /** A member of a group that has an id of its own can be cancelled on its own. */
-  #member(fx: Fx.AnyFx, cause: Meta): Effect.Effect<boolean> {
-    return fx._tag === "Perform" || fx._tag === "Delay" || fx._tag === "Subscribe"
-      ? Effect.suspend(() => {
-        const fiber = this.#inFlight.start(fx, this.#effectOf(fx, cause))
-        return Effect.onInterrupt(
-          Effect.map(Fiber.await(fiber), (exit) => exit._tag === "Success" && exit.value === true),
-          () => Fiber.interrupt(fiber)
-        )
-      })
-      : this.#effectOf(fx, cause)
+  /** While the store closes, nothing waits for its time any more. */
+  #delay(fx: Fx.Delay<unknown>, cause: Meta): Effect.Effect<Ended> {
+    return Effect.suspend((): Effect.Effect<Ended> => {
+      if (this.#unfired === undefined) {
+        return Effect.andThen(Effect.sleep(fx.millis), this.#feed(fx.at, fx.action, cause))
+      }
+      this.#unfired.push(Fx.render(fx))
+      return Effect.succeed("cancelled")
+    })
   }
 
-  #sequence({ fx }: Fx.Sequential<unknown>, cause: Meta): Effect.Effect<boolean> {
+  /** A member of a group that has an id of its own can be cancelled on its own. */
+  #member(fx: Fx.AnyFx, cause: Meta, cancelled: Cancelled): Effect.Effect<Ended> {
+    return Effect.suspend((): Effect.Effect<Ended> => {
+      if (cancelled.has(fx)) return Effect.succeed("cancelled")
+      const effect = this.#effectOf(fx, cause, cancelled)
+      if (fx._tag !== "Perform" && fx._tag !== "Delay" && fx._tag !== "Subscribe") return effect
+      const fiber = this.#inFlight.start(fx, effect)
+      const ended = Effect.map(
+        Fiber.await(fiber),
+        (exit) => exit._tag === "Success" ? exit.value as Ended : "cancelled"
+      )
+      return Effect.onInterrupt(ended, () => Fiber.interrupt(fiber))
+    })
+  }
+
+  #sequence({ fx }: Fx.Sequential<unknown>, cause: Meta, cancelled: Cancelled): Effect.Effect<Ended> {
     const members = fx as ReadonlyArray<Fx.AnyFx>
     return Effect.gen({ self: this }, function*() {
       for (const [index, member] of members.entries()) {
-        if (yield* this.#member(member, cause)) continue
+        const ended = yield* this.#member(member, cause, cancelled)
+        if (ended === true) continue
         const left = members.slice(index + 1).map(Fx.render)
-        if (left.length > 0) this.#host.report(new SequenceStopped({ failed: Fx.render(member), index, left }))
-        return false
+        // Whoever cancels a member knows; a failure would go unseen.
+        if (ended === false && left.length > 0) {
+          this.#host.report(new SequenceStopped({ failed: Fx.render(member), index, left }))
+        }
+        return ended
       }
       return true
     })

@@ -1,9 +1,11 @@
 /**
  * A store at work: reduces what arrives, plans what that wants done, and starts it when nothing is left to reduce.
  */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type { Meta } from "../Action.ts"
 import { embed, outcomeOf } from "../Compose.ts"
@@ -12,6 +14,7 @@ import type { AnyReducer, Instrumented } from "../Reducer.ts"
 import type { Follow, Health, Store } from "../Store.ts"
 import { type Problem, ReducerDefect, RejectedUnheard, StoreClosed } from "../StoreError.ts"
 import * as UuidV7 from "../UuidV7.ts"
+import { refusalOf } from "./decision.ts"
 import { tell } from "./instrumentation.ts"
 import { Interpreter } from "./Interpreter.ts"
 import { Subscribers } from "./Subscribers.ts"
@@ -19,28 +22,76 @@ import { Subscribers } from "./Subscribers.ts"
 interface Waiting<S, A, R> {
   readonly action: A
   /** What accompanied the action that an effect came from which sent this one. */
-  readonly cause: Meta | undefined
-  /** Told the state after the action, or why there is none; nobody is when an effect sent it. */
-  settle: ((outcome: Effect.Effect<S, R | ReducerDefect>) => void) | undefined
+  readonly cause: DispatchMeta | undefined
+  /** Whoever dispatched it; nobody, when an effect sent it. */
+  readonly caller: Caller<S, R> | undefined
 }
 
-/** Ids are made when a reducer looks at them: most do not, and making one costs more than many a step. */
-class DispatchMeta implements Meta {
-  readonly time: number
-  readonly #cause: Meta | undefined
+/** Told the state after an action, or why there is none. */
+class Caller<S, R> {
+  #outcome: Exit.Exit<S, R | ReducerDefect> | undefined
+  #resume: ((outcome: Exit.Exit<S, R | ReducerDefect>) => void) | undefined
+
+  tell(outcome: Exit.Exit<S, R | ReducerDefect>): void {
+    this.#outcome = outcome
+    this.#resume?.(outcome)
+  }
+
+  /** What it was told, or is told `later`, when the store may resume it. */
+  heard(later: (resume: () => void) => void): Effect.Effect<S, R | ReducerDefect> {
+    return this.#outcome ?? Effect.callback((resume) => {
+      if (this.#outcome !== undefined) return resume(this.#outcome)
+      this.#resume = (outcome) => later(() => resume(outcome))
+    })
+  }
+}
+
+/** An id that is made when somebody looks at it. */
+class LateId {
+  readonly #time: number
   #id: string | undefined
-  constructor(time: number, cause: Meta | undefined) {
-    this.time = time
-    this.#cause = cause
+  constructor(time: number) {
+    this.#time = time
   }
   get id(): string {
-    return this.#id ??= UuidV7.make(this.time)
+    return this.#id ??= UuidV7.make(this.#time)
+  }
+}
+
+/**
+ * Time and ids are made when a reducer looks at them: most do not, and either costs as much as many a step. Of what came
+ * before only ids are kept, so a conversation that goes on for ever stays small.
+ */
+class DispatchMeta implements Meta {
+  readonly #now: () => number
+  readonly #cause: LateId | undefined
+  readonly #conversation: LateId | undefined
+  #time: number | undefined
+  #own: LateId | undefined
+  constructor(now: () => number, cause: DispatchMeta | undefined) {
+    this.#now = now
+    this.#cause = cause?.own
+    this.#conversation = cause === undefined ? undefined : cause.#conversation ?? cause.own
+  }
+  /** The same, for those who look later: they see the time of the action and not their own. */
+  kept(): this {
+    this.#time ??= this.#now()
+    return this
+  }
+  get own(): LateId {
+    return this.#own ??= new LateId(this.time)
+  }
+  get time(): number {
+    return this.#time ??= this.#now()
+  }
+  get id(): string {
+    return this.own.id
   }
   get correlationId(): string {
-    return this.#cause?.correlationId ?? this.id
+    return (this.#conversation ?? this.own).id
   }
   get causationId(): string {
-    return this.#cause?.id ?? this.id
+    return (this.#cause ?? this.own).id
   }
 }
 
@@ -59,6 +110,7 @@ export class Running<S, A, R> {
   #reducing = false
   /** Whoever waits outside is told once the turn is over: it would otherwise run in the middle of it. */
   #news: Array<() => void> = []
+  #telling = false
   readonly #reducer: AnyReducer
   /** The name under which actions are told of; none, when they are not. */
   readonly #feature: string | undefined
@@ -80,11 +132,19 @@ export class Running<S, A, R> {
       context,
       now,
       feed: (at, action, cause) => {
-        this.#receive({ action: embed(at, action) as A, cause, settle: undefined })
+        // The interpreter hands back what this store gave it.
+        this.#receive({ action: embed(at, action) as A, cause: cause as DispatchMeta, caller: undefined })
         return this.#room
       },
+      follow: (at, action, cause) =>
+        Effect.suspend(() => {
+          this.#receive({ action: embed(at, action) as A, cause: cause as DispatchMeta, caller: undefined })
+          const room = Effect.suspend(() => this.#room ?? Effect.void)
+          // Within a turn nobody has been told yet, so nobody can say that there is no room: it ends first.
+          return this.#reducing ? Effect.andThen(Effect.yieldNow, room) : room
+        }),
       outcomeOf: (at, name) => outcomeOf(reducer, at, name),
-      saveSnapshot: () => Effect.void,
+      saveSnapshot: () => Effect.fail(new Error("only an instance of an aggregate has snapshots")),
       report: (problem) => this.#report(problem)
     })
   }
@@ -120,47 +180,77 @@ export class Running<S, A, R> {
 
   #dispatch(action: A): Effect.Effect<S, R | StoreClosed | ReducerDefect> {
     if (this.#status !== "running") return Effect.fail(new StoreClosed({ action: tagOf(action) }))
-    let outcome: Effect.Effect<S, R | ReducerDefect> | undefined
-    const waiting: Waiting<S, A, R> = {
-      action,
-      cause: undefined,
-      settle: (settled) => {
-        outcome = settled
-      }
-    }
-    this.#receive(waiting)
-    // Reduced by now, unless this very call came from within a reduction: then it waits for its turn.
-    const settled = outcome ?? Effect.callback<S, R | ReducerDefect>((resume) => {
-      waiting.settle = (late) => {
-        this.#news.push(() => resume(late))
-      }
-    })
+    const settled = this.#reducing ? this.#later(action) : this.#atOnce(action)
     const room = this.#room
     return room === undefined ? settled : Effect.andThen(room, settled)
   }
 
-  /** Takes an action in; unless a reduction is under way, which will come to it, reduces all that waits. */
+  /** Reduces the action, and all that it sends on. */
+  #atOnce(action: A): Effect.Effect<S, R | ReducerDefect> {
+    this.#reducing = true
+    let outcome: Exit.Exit<S, R | ReducerDefect>
+    try {
+      outcome = this.#reduce(action, undefined)
+      this.#reduceWaiting()
+    } finally {
+      this.#reducing = false
+    }
+    if (this.#news.length > 0) this.#tell()
+    return outcome
+  }
+
+  /** A dispatch from within a reduction waits for its turn. */
+  #later(action: A): Effect.Effect<S, R | ReducerDefect> {
+    const caller = new Caller<S, R>()
+    this.#inbox.push({ action, cause: undefined, caller })
+    return caller.heard((resume) => this.#news.push(resume))
+  }
+
+  /** Takes in what an effect sends; unless a reduction is under way, which will come to it, reduces all that waits. */
   #receive(waiting: Waiting<S, A, R>): void {
     this.#inbox.push(waiting)
     if (this.#reducing) return
     this.#reducing = true
     try {
-      do {
-        for (let i = 0; i < this.#inbox.length; i++) this.#reduce(this.#inbox[i]!)
-        this.#inbox.length = 0
-        if (this.#interpreter.hasPlans) this.#interpreter.carryOut()
-      } while (this.#inbox.length > 0)
+      this.#reduceWaiting()
     } finally {
       this.#reducing = false
     }
-    const news = this.#news
-    if (news.length === 0) return
-    this.#news = []
-    for (const tell of news) tell()
+    if (this.#news.length > 0) this.#tell()
   }
 
-  #reduce({ action, cause, settle }: Waiting<S, A, R>): void {
-    const meta = new DispatchMeta(this.#now(), cause)
+  /** Reduces what waits and starts what is planned, until there is neither. */
+  #reduceWaiting(): void {
+    while (this.#inbox.length > 0 || this.#interpreter.hasPlans) {
+      for (let i = 0; i < this.#inbox.length; i++) {
+        const { action, caller, cause } = this.#inbox[i]!
+        const outcome = this.#reduce(action, cause)
+        if (caller !== undefined) caller.tell(outcome)
+        else if (Exit.isFailure(outcome)) this.#reportUnheard(action, Cause.squash(outcome.cause))
+      }
+      this.#inbox.length = 0
+      if (this.#interpreter.hasPlans) this.#interpreter.carryOut()
+    }
+  }
+
+  /** Nobody is told what becomes of an action that an effect sends. */
+  #reportUnheard(action: A, error: unknown): void {
+    this.#report(
+      error instanceof ReducerDefect ? error : new RejectedUnheard({ action: tagOf(action), reason: error })
+    )
+  }
+
+  /** Tells the news in their order. Who reacts at once makes more of them, which come behind those that wait. */
+  #tell(): void {
+    if (this.#telling) return
+    this.#telling = true
+    for (let i = 0; i < this.#news.length; i++) this.#news[i]!()
+    this.#news = []
+    this.#telling = false
+  }
+
+  #reduce(action: A, cause: DispatchMeta | undefined): Exit.Exit<S, R | ReducerDefect> {
+    const meta = new DispatchMeta(this.#now, cause)
     const before = this.#state
     const begun = this.#feature === undefined ? 0 : performance.now()
     let state: S
@@ -168,14 +258,16 @@ export class Running<S, A, R> {
     try {
       ;[state, fx] = this.#reducer(this.#state, action, meta)
     } catch (thrown) {
-      const defect = new ReducerDefect({ action: tagOf(action), cause: thrown })
-      return settle === undefined ? this.#report(defect) : settle(Effect.fail(defect))
+      return Exit.fail(new ReducerDefect({ action: tagOf(action), cause: thrown }))
     }
-    if (fx._tag === "Reject") {
-      return settle === undefined
-        ? this.#report(new RejectedUnheard({ action: tagOf(action), reason: fx.reason }))
-        : settle(Effect.fail(fx.reason as R))
+    const refusal = refusalOf(fx)
+    if (this.#feature !== undefined) {
+      const millis = performance.now() - begun
+      const after = refusal === undefined ? state : before
+      const reduction = { feature: this.#feature, action: tagOf(action), before, after, effects: fx, millis }
+      this.#news.push(() => Effect.runForkWith(this.#context)(tell(reduction)))
     }
+    if (refusal !== undefined) return Exit.fail(refusal.reason as R)
     if (this.#changes.some && state !== this.#state) this.#news.push(() => this.#changes.publish(state))
     if (this.#actions.some) this.#news.push(() => this.#actions.publish(action))
     if (this.#awaited.size > 0) {
@@ -184,13 +276,8 @@ export class Running<S, A, R> {
       })
     }
     this.#state = state
-    if (this.#feature !== undefined) {
-      const millis = performance.now() - begun
-      const reduction = { feature: this.#feature, action: tagOf(action), before, after: state, effects: fx, millis }
-      this.#news.push(() => Effect.runForkWith(this.#context)(tell(reduction)))
-    }
-    if (fx._tag !== "None") this.#interpreter.plan(fx, meta)
-    settle?.(Effect.succeed(state))
+    if (fx._tag !== "None") this.#interpreter.plan(fx, meta.kept())
+    return Exit.succeed(state)
   }
 
   #report(problem: Problem): void {
@@ -198,8 +285,8 @@ export class Running<S, A, R> {
       this.#problems.publish(problem)
       Effect.runForkWith(this.#context)(Effect.logError(problem))
     }
-    if (this.#reducing) this.#news.push(tell)
-    else tell()
+    this.#news.push(tell)
+    if (!this.#reducing) this.#tell()
   }
 
   get #room(): Effect.Effect<void> | undefined {
@@ -213,6 +300,7 @@ export class Running<S, A, R> {
       this.#status = "draining"
       const unfinished = yield* this.#interpreter.close(deadline)
       this.#status = "closed"
+      for (const subscribers of [this.#changes, this.#actions, this.#problems]) subscribers.end()
       if (unfinished.length > 0) yield* Effect.logWarning("A store closed with unfinished effects", unfinished)
     })
   }
@@ -221,21 +309,27 @@ export class Running<S, A, R> {
 /** Somebody who waits for a state. */
 class Awaited<S> {
   readonly #predicate: (state: S) => boolean
-  #found: { readonly state: S } | undefined
+  #found: Effect.Effect<S> | undefined
   #resume: ((state: Effect.Effect<S>) => void) | undefined
 
   constructor(predicate: (state: S) => boolean) {
     this.#predicate = predicate
   }
 
+  /** A predicate that throws is a defect of whoever waits, not of whoever dispatched. */
   see(state: S): void {
-    if (this.#found !== undefined || !this.#predicate(state)) return
-    this.#found = { state }
-    this.#resume?.(Effect.succeed(state))
+    if (this.#found !== undefined) return
+    try {
+      if (!this.#predicate(state)) return
+      this.#found = Effect.succeed(state)
+    } catch (thrown) {
+      this.#found = Effect.die(thrown)
+    }
+    this.#resume?.(this.#found)
   }
 
   readonly state: Effect.Effect<S> = Effect.callback((resume) => {
     if (this.#found === undefined) this.#resume = resume
-    else resume(Effect.succeed(this.#found.state))
+    else resume(this.#found)
   })
 }

@@ -16,10 +16,17 @@ import type { Service, SnapshotStoreError } from "../SnapshotStore.ts"
 import type { StreamId } from "../StreamId.ts"
 import { jsonCodec } from "./compiled.ts"
 
+/** What a load comes to. */
+export interface Loaded<out S> {
+  readonly current: Current<S>
+  /** The version of the snapshot that there is now; −1 without one. */
+  readonly kept: number
+}
+
 /** How an aggregate's store loads instances, and when it keeps their states. */
 export interface Snapshotting<S> {
   /** The state at the end of the stream, or at a version of it. */
-  readonly load: (streamId: StreamId, atMost?: number) => Effect.Effect<Current<S>, ReadError>
+  readonly load: (streamId: StreamId, atMost?: number) => Effect.Effect<Loaded<S>, ReadError>
   /** Keeps the state. */
   readonly save: (streamId: StreamId, current: Current<S>) => Effect.Effect<void, InvalidSnapshot | SnapshotStoreError>
   /** Whether it is time to keep a state, when the last one was kept at a version. */
@@ -29,9 +36,10 @@ export interface Snapshotting<S> {
 /** Without a policy every load replays the whole stream. */
 export const none = <S, E>(history: History<S, E>): Snapshotting<S> => ({
   load: (streamId, atMost) =>
-    atMost === undefined
-      ? history.catchUp(streamId, history.origin)
-      : history.stateAt(streamId, { version: atMost }),
+    Effect.map(history.catchUp(streamId, history.origin, atMost), (current) => ({
+      current,
+      kept: history.origin.version
+    })),
   save: () => Effect.void,
   isDue: () => false
 })
@@ -78,11 +86,12 @@ export const make = <S, E>(history: History<S, E>, store: Service, policy: Polic
         const begun = clock.currentTimeMillisUnsafe()
         const current = yield* history.catchUp(streamId, from, atMost)
         const slow = clock.currentTimeMillisUnsafe() - begun > patience && current.version > from.version
-        if (slow && atMost === undefined) {
-          yield* Effect.catchCause(save(streamId, current), (cause) =>
-            Effect.logWarning(`No snapshot of ${streamId}`, cause))
-        }
-        return current
+        if (!slow || atMost !== undefined) return { current, kept: from.version }
+        return yield* Effect.matchCauseEffect(save(streamId, current), {
+          onSuccess: () => Effect.succeed({ current, kept: current.version }),
+          onFailure: (cause) =>
+            Effect.as(Effect.logWarning(`No snapshot of ${streamId} was kept`, cause), { current, kept: from.version })
+        })
       }),
     save,
     isDue: ({ version }, last) => policy.every !== undefined && version - last >= policy.every

@@ -19,6 +19,27 @@ const third = first
   })
 export type Newest = Proof<Equals<Flat<Event.Payload<typeof third.fields>>, { readonly cents: bigint }>>
 
+const fields = {
+  id: Schema.String.pipe(Schema.brand("Id")),
+  note: Schema.optionalKey(Schema.String),
+  tip: Schema.optional(Schema.Int),
+  rate: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  lines: Schema.Array(Schema.Struct({ sku: Schema.String, gift: Schema.optionalKey(Schema.Boolean) }))
+}
+/** The values of fields are what a struct of them has, but for what a struct would let be written. */
+export type Values = [
+  Proof<Equals<Event.Payload<typeof fields>, Schema.Struct.Type<typeof fields>>>,
+  Proof<Equals<Event.Payload<{ a: Schema.Int }>, { readonly a: number }>>,
+  Proof<Equals<Event.Payload<{ a: Schema.optionalKey<Schema.Int> }>, { readonly a?: number }>>,
+  Proof<Equals<Event.Payload<{}>, {}>>,
+  Proof<
+    Equals<
+      Event.Payload<{ a: Schema.mutableKey<Schema.Int>; b: Schema.String }>,
+      { readonly a: number; readonly b: string }
+    >
+  >
+]
+
 const second = { total: Schema.Int, currency: Schema.String }
 
 // @ts-expect-error -- the step from version 1 to 2 is missing
