@@ -13,6 +13,7 @@ import { amountAt, faultOf, initial, type Takings } from "../Tally.ts"
 import { rate } from "../Timing.ts"
 
 const id = "store.dispatch"
+const fiberId = "store.dispatch.fiber"
 
 const Till = Action.define("Till", { commands: { Sell: { amount: Schema.Int } }, events: {} })
 
@@ -31,9 +32,9 @@ const till = (state: Takings, action: Action.CommandOf<typeof Till>) => {
 /** How many to dispatch between two looks at the clock. */
 const block = 1_000
 
-const outcome = (takings: Takings, count: number, start: number): Outcome => {
+const outcome = (takings: Takings, count: number, start: number, row = id): Outcome => {
   const { perSecond } = rate(count, start)
-  return { figures: { [id]: perSecond }, fault: faultOf(takings, count) }
+  return { figures: { [row]: perSecond }, fault: faultOf(takings, count) }
 }
 
 /** The least that it can cost: the same reducer in a loop, with nobody who could know of it. */
@@ -47,6 +48,18 @@ const loop = (milliseconds: number): Outcome => {
   return outcome(takings, count, start)
 }
 
+/** Actions sent by a plain function, as the peers' are. */
+const sends = (milliseconds: number): Effect.Effect<Outcome, Error> =>
+  Effect.scoped(Effect.gen(function*() {
+    const store = yield* Store.make(till, { initial })
+    let count = 0
+    const start = performance.now()
+    while (performance.now() - start < milliseconds) {
+      for (let i = 0; i < block; i++) store.send(Till.Sell({ amount: amountAt(count++) }))
+    }
+    return outcome(yield* store.state, count, start)
+  }))
+
 /** One fiber that waits for the outcome of each action, as a program's does. */
 const dispatches = (milliseconds: number): Effect.Effect<Outcome, Error> =>
   Effect.scoped(Effect.gen(function*() {
@@ -56,7 +69,7 @@ const dispatches = (milliseconds: number): Effect.Effect<Outcome, Error> =>
     while (performance.now() - start < milliseconds) {
       for (let i = 0; i < block; i++) yield* store.dispatch(Till.Sell({ amount: amountAt(count++) }))
     }
-    return outcome(yield* store.state, count, start)
+    return outcome(yield* store.state, count, start, fiberId)
   }))
 
 const dispatch: Experiment = {
@@ -66,10 +79,15 @@ const dispatch: Experiment = {
       Peer.openAll(["redux", "@reduxjs/toolkit", "@reduxjs/toolkit, listening", "xstate"], id, milliseconds),
       (peers) => ({
         floor: () => Effect.sync(() => loop(milliseconds)),
-        ours: () => dispatches(milliseconds),
+        ours: () => sends(milliseconds),
         peers
       })
     )
 }
 
-export const experiments: ReadonlyArray<Experiment> = [dispatch]
+const dispatchInFiber: Experiment = {
+  measures: [{ id: fiberId, unit: "actions/s", better: "higher" }],
+  open: ({ milliseconds }) => Effect.succeed({ ours: () => dispatches(milliseconds) })
+}
+
+export const experiments: ReadonlyArray<Experiment> = [dispatch, dispatchInFiber]

@@ -56,6 +56,11 @@ export interface Store<S, A, R> {
    * fails with the reducer's reason when it refuses.
    */
   readonly dispatch: (action: A) => Effect.Effect<S, R | StoreClosed | ReducerDefect>
+  /**
+   * Dispatches from outside of Effect, such as from an event handler of a page: reduces the action at once, or behind the
+   * turn under way, and waits for nobody. What {@link dispatch} would fail with is among the {@link problems}.
+   */
+  readonly send: (action: A) => void
   /** Dispatches, then waits until a state fulfils the predicate, and yields that state; none when time runs out. */
   readonly dispatchAndAwait: (
     action: A,
@@ -197,6 +202,7 @@ const view = <S, A, R, T, B>(store: Store<S, A, R>, at: Fx.Segment, select: (sta
   return {
     ...store,
     dispatch: (action) => Effect.map(store.dispatch(wrap(action)), select),
+    send: (action) => store.send(wrap(action)),
     dispatchAndAwait: (action, predicate, timeout) =>
       Effect.map(
         store.dispatchAndAwait(wrap(action), (state) => predicate(select(state)), timeout),

@@ -50,13 +50,13 @@ export class SequenceStopped extends Schema.TaggedError<SequenceStopped>()("Sequ
   }
 }
 
-/** A reducer refused an action that the store had sent itself, so there was nobody to tell. */
+/** A reducer refused an action that nobody waits for: an effect had sent it, or `send` a caller outside of Effect. */
 export class RejectedUnheard extends Schema.TaggedError<RejectedUnheard>()("RejectedUnheard", {
   action: Schema.String,
   reason: Schema.Unknown
 }) {
   override get message(): string {
-    return `${this.action}, which an effect had sent, was refused: ${Formatter.format(this.reason)}`
+    return `${this.action}, which nobody waits for, was refused: ${Formatter.format(this.reason)}`
   }
 }
 
@@ -85,4 +85,11 @@ export class EffectFailed extends Schema.TaggedError<EffectFailed>()("EffectFail
 }
 
 /** What a store reports, because nobody waits for it. */
-export type Problem = EffectFailed | ReducerDefect | TaskDefect | SequenceStopped | RejectedUnheard | CommandFailed
+export type Problem =
+  | EffectFailed
+  | ReducerDefect
+  | TaskDefect
+  | SequenceStopped
+  | RejectedUnheard
+  | CommandFailed
+  | StoreClosed

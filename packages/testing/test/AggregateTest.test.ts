@@ -339,7 +339,8 @@ describe("a broken rule names the mistake", () => {
 describe("what else is done", () => {
   /** A till that also tells somebody of every sale, and reminds of closing. */
   const telling = Aggregate.define(Till, {
-    ...till,
+    initial: till.initial,
+    evolve: till.evolve,
     decide: (state: State, command: Action.CommandOf<typeof Till>, meta: Action.Meta) =>
       Fx.all(
         till.decide(state, command, meta),

@@ -317,7 +317,7 @@ describe("TestStore", () => {
       assertSays(
         yield* complaint(store.receive({ _tag: "Refused" })),
         "nothing has",
-        "RejectedUnheard: Refused, which an effect had sent, was refused",
+        "RejectedUnheard: Refused, which nobody waits for, was refused",
         "Likely the problem kept it from coming"
       )
       yield* store.problem({ _tag: "RejectedUnheard", action: "Refused", reason: { _tag: "Never" } })

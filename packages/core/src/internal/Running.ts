@@ -154,6 +154,7 @@ export class Running<S, A, R> {
     const dispatch = (action: A) => Effect.suspend(() => this.#dispatch(action))
     return {
       dispatch,
+      send: (action) => this.#send(action),
       dispatchAndAwait: (action, predicate, timeout) =>
         Effect.suspend(() => {
           const awaited = new Awaited(predicate)
@@ -185,8 +186,19 @@ export class Running<S, A, R> {
     return room === undefined ? settled : Effect.andThen(room, settled)
   }
 
+  /** Reduces an action for a caller who does not wait: at once, or behind the turn under way. */
+  #send(action: A): void {
+    if (this.#status !== "running") return this.#report(new StoreClosed({ action: tagOf(action) }))
+    if (this.#reducing) {
+      this.#inbox.push({ action, cause: undefined, caller: undefined })
+      return
+    }
+    const outcome = this.#atOnce(action)
+    if (Exit.isFailure(outcome)) this.#reportUnheard(action, Cause.squash(outcome.cause))
+  }
+
   /** Reduces the action, and all that it sends on. */
-  #atOnce(action: A): Effect.Effect<S, R | ReducerDefect> {
+  #atOnce(action: A): Exit.Exit<S, R | ReducerDefect> {
     this.#reducing = true
     let outcome: Exit.Exit<S, R | ReducerDefect>
     try {
@@ -233,7 +245,7 @@ export class Running<S, A, R> {
     }
   }
 
-  /** Nobody is told what becomes of an action that an effect sends. */
+  /** Nobody waits to be told what becomes of the action. */
   #reportUnheard(action: A, error: unknown): void {
     this.#report(
       error instanceof ReducerDefect ? error : new RejectedUnheard({ action: tagOf(action), reason: error })
