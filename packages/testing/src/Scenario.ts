@@ -220,7 +220,7 @@ export interface Story<F extends Feature, C> {
   readonly completes: (fx: F["fx"], which?: Which) => this
   /** Something under way goes wrong in a way that no action reports: a handler dies, a transaction fails. */
   readonly breaks: (fx: F["fx"], which?: Which) => this
-  /** A sequence stopped, because a member failed or was cancelled; these were not begun. */
+  /** A sequence stopped, because a member failed; these were not begun. One that was cancelled stops without a word. */
   readonly stopped: (...left: readonly [F["fx"], ...ReadonlyArray<F["fx"]>]) => this
   /** Time passes. It stands still at each timer that is due until what the timer sends is received. */
   readonly advance: (duration: Duration.Input) => this

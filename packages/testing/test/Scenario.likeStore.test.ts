@@ -1,9 +1,13 @@
 /**
  * A story's simulation and the live store agree, whatever a feature wants done and however the world answers.
  */
+import * as ActionOf from "@composable-ts/core/Action"
+import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as Compose from "@composable-ts/core/Compose"
+import * as Event from "@composable-ts/core/Event"
 import { EventBus } from "@composable-ts/core/EventBus"
 import * as Fx from "@composable-ts/core/Fx"
+import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
 import * as Reducer from "@composable-ts/core/Reducer"
 import * as Source from "@composable-ts/core/Source"
 import * as Store from "@composable-ts/core/Store"
@@ -15,7 +19,8 @@ import { differences, equal } from "../src/internal/differences.ts"
 import { holdsForAll } from "../src/internal/property.ts"
 import { act, type Deed } from "../src/internal/scenario/Deed.ts"
 import { machineOf } from "../src/internal/scenario/Machine.ts"
-import { type Leaf, type Reduction, Simulation } from "../src/internal/scenario/Simulation.ts"
+import { Simulation } from "../src/internal/scenario/Simulation.ts"
+import type { Leaf, Reduction } from "../src/internal/scenario/underWay.ts"
 
 /** What a feature may want done, and what that leads to, without the names. */
 type Plan =
@@ -485,3 +490,84 @@ const runs = 300
 
 it.effect("a reducer", () => holdsForAll(scripts, (steps) => agree("alone", steps), runs))
 it.effect("a composed feature", () => holdsForAll(scripts, (steps) => agree("composed", steps), runs))
+
+const Order = ActionOf.define("Order", {
+  commands: { Place: {}, Paid: {}, Declined: {}, Remind: {} },
+  events: { Placed: Event.v1({}), Confirmed: Event.v1({}), Cancelled: Event.v1({}), Reminded: Event.v1({}) }
+})
+const Charge = Task.define("Charge", { input: Schema.Null, success: Schema.Null, failure: Schema.Null })
+
+/** Charges twice, one after the other, and reminds every second until it is paid. */
+const order = Aggregate.define(Order, {
+  initial: [] as ReadonlyArray<string>,
+  decide: (state, command) => {
+    switch (command._tag) {
+      case "Place":
+        return Fx.append(Order.Placed())
+      case "Paid":
+        return state.includes("Confirmed") ? Fx.none : Fx.append(Order.Confirmed())
+      case "Declined":
+        return Fx.append(Order.Cancelled())
+      case "Remind":
+        return Fx.append(Order.Reminded())
+    }
+  },
+  evolve: (state, event): ReadonlyArray<string> => [...state, event._tag],
+  react: (_state, event) => {
+    switch (event._tag) {
+      case "Placed":
+        return Fx.all(
+          Fx.sequential(Fx.perform(Charge, null, { id: "first" }), Fx.perform(Charge, null, { id: "second" })),
+          Fx.delay("remind", 1_000, Order.Remind())
+        )
+      case "Reminded":
+        return Fx.delay("remind", 1_000, Order.Remind())
+      case "Confirmed":
+      case "Cancelled":
+        return Fx.cancel("remind")
+    }
+  },
+  outcomes: { Charge: { success: () => Order.Paid(), failure: () => Order.Declined() } }
+})
+
+type Happening = "end" | "fail" | "wait"
+
+it.effect.each<{ readonly happenings: ReadonlyArray<Happening> }>([
+  { happenings: ["end", "end"] },
+  { happenings: ["wait", "end", "wait", "end", "wait"] },
+  { happenings: ["wait", "wait", "fail", "wait"] },
+  { happenings: ["end", "fail", "wait"] }
+])("an aggregate: $happenings", ({ happenings }) =>
+  Effect.scoped(Effect.gen(function*() {
+    const naming = new Naming()
+    const orders = yield* Effect.provide(
+      Store.aggregate(order, { deadline: 0 }),
+      Layer.merge(MemoryEventStore.layer, Task.layer(Charge, () => naming.wait("charge")))
+    )
+    const machine = machineOf(order)
+    const simulation = new Simulation(machine, order.initial, 0)
+    const receiveAll = () => {
+      while (simulation.inbox.length > 0) simulation.receive(simulation.inbox[0]!)
+    }
+    simulation.send(Order.Place(), { step: "", site: {} })
+    yield* orders.dispatch("1", Order.Place())
+    for (const happening of happenings) {
+      if (happening === "wait") {
+        simulation.advance(2_500)
+        receiveAll()
+        yield* TestClock.adjust(2_500)
+      } else {
+        const leaf = simulation.underWay.find(({ fx }) => fx._tag === "Perform")!
+        const ending = happening === "end" ? { success: null } : { failure: null }
+        act(machine, simulation, { _tag: "Answer", name: "Charge", which: {}, meant: { input: null }, ending }, leaf)
+        receiveAll()
+        const [pending] = naming.pending
+        pending!.end(happening)
+        for (let i = 0; i < 30; i++) yield* Effect.yieldNow
+      }
+      // Its state is all its events, in their order.
+      const { state } = yield* orders.state("1")
+      assert.deepStrictEqual<unknown>(simulation.state, state)
+      assert.strictEqual(simulation.underWay.filter(({ fx }) => fx._tag === "Perform").length, naming.pending.size)
+    }
+  })))

@@ -8,8 +8,9 @@ import type { AnyTask } from "@composable-ts/core/Task"
 import { differences, equal } from "../differences.ts"
 import type { Machine } from "./Machine.ts"
 import { describeOrigin, type Origin } from "./Origin.ts"
-import type { Leaf, Reduction, Simulation } from "./Simulation.ts"
+import type { Simulation } from "./Simulation.ts"
 import { type Complaint, StoryBroken } from "./StoryBroken.ts"
+import type { Leaf, Reduction } from "./underWay.ts"
 import { bullets, inline } from "./words.ts"
 
 /** Which one, when several are under way. */
@@ -190,8 +191,8 @@ export const act = (machine: Machine, simulation: Simulation, deed: Telling, lea
       const { at, input, task } = fx as Fx.Perform<AnyTask>
       const outcome = outcomesOf(machine, at, task) as Outcome<AnyTask, unknown>
       return "success" in deed.ending
-        ? simulation.end(leaf, true, { action: outcome.success(deed.ending.success, input) })
-        : simulation.end(leaf, false, { action: outcome.failure(deed.ending.failure, input) })
+        ? simulation.end(leaf, "well", { action: outcome.success(deed.ending.success, input) })
+        : simulation.end(leaf, "failed", { action: outcome.failure(deed.ending.failure, input) })
     }
     case "Yield": {
       const { at, input, source } = fx as Fx.Subscribe<AnySource>
@@ -201,23 +202,23 @@ export const act = (machine: Machine, simulation: Simulation, deed: Telling, lea
     case "End": {
       const { at, input, source } = fx as Fx.Subscribe<AnySource>
       const yields = outcomesOf(machine, at, source) as Yields<AnySource, unknown>
-      return simulation.end(leaf, true, yields.end === undefined ? undefined : { action: yields.end(input) })
+      return simulation.end(leaf, "well", yields.end === undefined ? undefined : { action: yields.end(input) })
     }
     case "Fail": {
       const { at, input, source } = fx as Fx.Subscribe<AnySource>
       const yields = outcomesOf(machine, at, source) as Yields<AnySource, unknown>
-      return simulation.end(leaf, false, { action: yields.failure(deed.error, input) })
+      return simulation.end(leaf, "failed", { action: yields.failure(deed.error, input) })
     }
     case "Load": {
       const { as, id } = fx as Fx.Load<unknown, unknown>
-      return simulation.end(leaf, true, { action: { _tag: as, id, current: deed.current } })
+      return simulation.end(leaf, "well", { action: { _tag: as, id, current: deed.current } })
     }
     case "Ran":
-      return simulation.end(leaf, true, { action: deed.action })
+      return simulation.end(leaf, "well", { action: deed.action })
     case "Complete":
-      return simulation.end(leaf, true)
+      return simulation.end(leaf, "well")
     case "Break":
-      return simulation.end(leaf, false)
+      return simulation.end(leaf, "failed")
   }
 }
 

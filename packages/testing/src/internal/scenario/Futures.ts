@@ -6,9 +6,10 @@ import { attempt, type Deed, describe } from "./Deed.ts"
 import type { Machine } from "./Machine.ts"
 import type { Move } from "./Move.ts"
 import type { Origin } from "./Origin.ts"
-import type { Reduction, Simulation } from "./Simulation.ts"
+import type { Simulation } from "./Simulation.ts"
 import { StoryBroken } from "./StoryBroken.ts"
 import { claimOf, lineOfReceived, lineOfStopped, script, type Trail } from "./Trail.ts"
+import type { Reduction } from "./underWay.ts"
 import { bullets, count, inline, tagOf } from "./words.ts"
 
 /** A present: what has happened, and what the feature is then. */

@@ -38,12 +38,22 @@ export type AnyAggregate = Aggregate.Aggregate<any, any, any, any, any>
 
 const nothing: ReadonlyArray<never> = []
 
+/** A refusal anywhere refuses the whole. */
+const refusalOf = (fx: Fx.AnyFx): Fx.Reject<unknown> | undefined => {
+  if (fx._tag === "Reject") return fx
+  if (!("fx" in fx)) return undefined
+  for (const member of fx.fx) {
+    const refusal = refusalOf(member)
+    if (refusal !== undefined) return refusal
+  }
+  return undefined
+}
+
 const ofReducer = (reducer: AnyReducer): Machine => ({
   step: (before, action, meta) => {
     const [state, fx] = reducer(before, action, meta)
-    return fx._tag === "Reject"
-      ? { state: before, fx, refusal: fx, events: nothing, unstorable: undefined }
-      : { state, fx, refusal: undefined, events: nothing, unstorable: undefined }
+    const refusal = refusalOf(fx)
+    return { state: refusal === undefined ? state : before, fx, refusal, events: nothing, unstorable: undefined }
   },
   outcomeOf: (at, name) => outcomeOf(reducer, at, name),
   embed,

@@ -5,88 +5,39 @@
  */
 import type { Meta } from "@composable-ts/core/Action"
 import type * as Fx from "@composable-ts/core/Fx"
-import type { Machine, Stepped } from "./Machine.ts"
+import type { Machine } from "./Machine.ts"
 import type { Origin } from "./Origin.ts"
-
-/** An action that an effect sent, and that waits to be reduced. */
-export interface Fed {
-  readonly action: unknown
-  readonly cause: Meta
-  readonly origin: Origin
-}
-
-/** What an action changed. */
-export interface Reduction extends Stepped {
-  readonly action: unknown
-  readonly before: unknown
-}
-
-/** A sequence that ended before its last member. */
-export interface Stopped {
-  readonly failed: Fx.AnyFx
-  readonly left: ReadonlyArray<Fx.AnyFx>
-  readonly origin: Origin
-}
-
-interface Common {
-  readonly id: number
-  /** The group that it is a member of, if any. */
-  readonly parent: number | undefined
-  readonly cause: Meta
-  readonly origin: Origin
-}
-
-/** Something under way: a request that waits for its answer, a timer, a subscription. */
-export interface Leaf extends Common {
-  readonly kind: "Leaf"
-  readonly fx: Fx.AnyFx
-  /** When a timer is due. */
-  readonly due: number
-  /** While it feeds an action back it cannot be answered again; what ends it then shows once the action is reduced. */
-  readonly phase: "waiting" | "feeding" | "ended"
-  /** The values that a subscription yields next. */
-  readonly coming: ReadonlyArray<unknown>
-}
-
-/** Several things, one after the other or a few at a time. */
-export interface Group extends Common {
-  readonly kind: "Sequential" | "Parallel"
-  readonly members: ReadonlyArray<Fx.AnyFx>
-  readonly next: number
-  readonly active: number
-  readonly most: number
-  readonly well: boolean
-}
-
-type Node = Leaf | Group
-type Context = Omit<Common, "id">
-
-/** What can be ended from outside, where it stands, and the name it goes by there. */
-interface Entry {
-  readonly place: string
-  readonly key: string | undefined
-}
-
-interface Planned {
-  readonly fx: Fx.AnyFx
-  readonly cause: Meta
-  readonly origin: Origin
-}
-
-/** What is still to be done before the simulation rests; the last is done first, as calls within calls would be. */
-type Todo =
-  | { readonly _tag: "CarryOut"; readonly planned: Planned }
-  | { readonly _tag: "Begin"; readonly fx: Fx.AnyFx; readonly parent: number }
-  | { readonly _tag: "StartLeaf"; readonly fx: Fx.AnyFx; readonly context: Context; readonly entry: Entry }
-  | { readonly _tag: "Register"; readonly id: number; readonly entry: Entry }
-  | { readonly _tag: "BeginMore"; readonly id: number }
-  | { readonly _tag: "Report"; readonly id: number; readonly well: boolean }
-  | { readonly _tag: "Yield"; readonly id: number }
-  | { readonly _tag: "Settle"; readonly id: number; readonly member: Fx.AnyFx; readonly well: boolean }
-  | { readonly _tag: "EndWithin"; readonly place: string }
+import type {
+  Cancelled,
+  Context,
+  Ended,
+  Entry,
+  Fed,
+  Group,
+  Leaf,
+  Node,
+  Planned,
+  Reduction,
+  Running,
+  Stopped,
+  Todo
+} from "./underWay.ts"
 
 /** A place as text: each segment stands between `/[` and `]`, so a place begins with another only if it lies within. */
 const placeOf = (at: Fx.Path): string => at.map(({ id, key }) => `/${JSON.stringify([key, id])}`).join("")
+
+/** Where a description reports to; a group, to the innermost place that all of it has in common. */
+const pathOf = (fx: Fx.AnyFx): Fx.Path | undefined => {
+  if ("at" in fx) return fx.at
+  if (!("fx" in fx)) return undefined
+  return fx.fx.map(pathOf).filter((path) => path !== undefined).reduce<Fx.Path | undefined>(common, undefined)
+}
+
+const common = (a: Fx.Path | undefined, b: Fx.Path): Fx.Path => {
+  if (a === undefined) return b
+  const apart = a.findIndex(({ id, key }, i) => key !== b[i]?.key || id !== b[i]?.id)
+  return apart === -1 ? a : a.slice(0, apart)
+}
 
 const nobody: Fx.Path = []
 
@@ -100,8 +51,10 @@ export class Simulation {
   #reduced = 0
   #made = 0
   #nodes: Map<number, Node> = new Map()
-  #running: Map<number, Entry> = new Map()
+  #running: Map<number, Running> = new Map()
   #byKey: Map<string, number> = new Map()
+  #cancelled: Map<number, Cancelled> = new Map()
+  /** Until when each throttle lets nothing through. */
   #throttled: Map<string, number> = new Map()
   #planned: Array<Planned> = []
   #todo: Array<Todo> = []
@@ -124,6 +77,7 @@ export class Simulation {
     copy.#nodes = new Map(this.#nodes)
     copy.#running = new Map(this.#running)
     copy.#byKey = new Map(this.#byKey)
+    copy.#cancelled = new Map(this.#cancelled)
     copy.#throttled = new Map(this.#throttled)
     copy.#planned = [...this.#planned]
     copy.#todo = [...this.#todo]
@@ -141,8 +95,8 @@ export class Simulation {
   }
 
   /** The throttles that hold something back, and how long each still does. */
-  get throttles(): ReadonlyArray<readonly [key: string, since: number]> {
-    return [...this.#throttled].map(([key, at]) => [key, this.now - at] as const)
+  get throttles(): ReadonlyArray<readonly [key: string, still: number]> {
+    return [...this.#throttled].filter(([, until]) => until > this.now).map(([key, until]) => [key, until - this.now])
   }
 
   /** Reduces an action from outside. Nothing may wait. */
@@ -157,9 +111,11 @@ export class Simulation {
   }
 
   /** Something ends; with an action, unless there is none to report it. */
-  end(leaf: Leaf, well: boolean, report?: { readonly action: unknown }): void {
+  end(leaf: Leaf, ended: Ended, report?: { readonly action: unknown }): void {
     this.#nodes.set(leaf.id, { ...leaf, phase: "feeding" })
-    this.#todo.push({ _tag: "Report", id: leaf.id, well })
+    // What a task's outcome leads to may cancel its id, or use it anew: the task is over.
+    if (leaf.fx._tag === "Perform") this.#release(leaf.id)
+    this.#todo.push({ _tag: "Report", id: leaf.id, ended })
     if (report !== undefined) this.#feed(leaf, report.action)
     this.#proceed()
   }
@@ -189,7 +145,7 @@ export class Simulation {
     const stepped = this.#machine.step(before, action, meta)
     if (stepped.refusal === undefined) {
       this.state = stepped.state
-      this.#plan({ fx: stepped.fx, cause: meta, origin })
+      this.#plan({ fx: stepped.fx, root: undefined, cause: meta, origin })
     }
     if (this.#machine.starts === "with each step") this.#carryOut()
     this.#proceed()
@@ -199,7 +155,7 @@ export class Simulation {
   /** Goes on until an action waits or nothing is left to do. */
   #proceed(): void {
     for (;;) {
-      if (this.#machine.starts === "with each step") this.#work(0)
+      if (this.#machine.starts === "with each step") this.#workOn()
       if (this.inbox.length > 0) return
       if (this.#planned.length > 0) {
         this.#carryOut()
@@ -210,7 +166,7 @@ export class Simulation {
         if (timer === undefined) break
         this.now = timer.due
         this.#nodes.set(timer.id, { ...timer, phase: "feeding" })
-        this.#todo.push({ _tag: "Report", id: timer.id, well: true })
+        this.#todo.push({ _tag: "Report", id: timer.id, ended: "well" })
         this.#feed(timer, (timer.fx as Fx.Delay<unknown>).action)
       }
     }
@@ -247,24 +203,67 @@ export class Simulation {
     }
     const { key, place } = this.#identity(fx)
     if (fx._tag === "CancelAll") {
+      this.#unthrottle(place)
       this.#planned = this.#planned.filter((other) => !this.#identity(other.fx).place.startsWith(place))
     } else if (key !== undefined) {
       this.#planned = this.#planned.filter((other) => this.#identity(other.fx).key !== key)
     }
-    this.#planned.push(planned)
+    if (fx._tag === "Cancel" || fx._tag === "CancelAll") {
+      for (const { root } of this.#planned) this.#mark(root, fx)
+      // Before any cancel is carried out: a group goes on at once when one of its members ends.
+      this.#markRunning(fx, undefined)
+    }
+    if (fx._tag !== "Sequential" && fx._tag !== "Parallel") {
+      this.#planned.push(planned)
+    } else {
+      const root = this.#made += 1
+      this.#cancelled.set(root, { keys: [], places: [] })
+      this.#planned.push({ ...planned, root })
+    }
   }
 
   #identity(fx: Fx.AnyFx): Entry {
-    const place = "at" in fx ? this.#machine.place + placeOf(fx.at) : ""
-    return { place, key: "at" in fx && "id" in fx && fx.id !== null ? `${place}#${fx.id}` : undefined }
+    const path = pathOf(fx)
+    const place = path === undefined ? "" : this.#machine.place + placeOf(path)
+    const named = "at" in fx && "id" in fx && fx.id !== null && fx._tag !== "Load"
+    return { place, key: named ? `${place}#${fx.id}` : undefined }
+  }
+
+  #markRunning(fx: Fx.Cancel | Fx.CancelAll, within: number | undefined): void {
+    for (const [id, { isGroup }] of this.#running) if (isGroup && id !== within) this.#mark(id, fx)
+  }
+
+  /** Those members of a group that have not begun never do. */
+  #mark(root: number | undefined, fx: Fx.Cancel | Fx.CancelAll): void {
+    const cancelled = root === undefined ? undefined : this.#cancelled.get(root)
+    if (root === undefined || cancelled === undefined) return
+    const { key, place } = this.#identity(fx)
+    this.#cancelled.set(
+      root,
+      fx._tag === "Cancel"
+        ? { ...cancelled, keys: [...cancelled.keys, key!] }
+        : { ...cancelled, places: [...cancelled.places, place] }
+    )
+  }
+
+  #isCancelled(fx: Fx.AnyFx, root: number | undefined): boolean {
+    const cancelled = root === undefined ? undefined : this.#cancelled.get(root)
+    if (cancelled === undefined || fx._tag === "Cancel" || fx._tag === "CancelAll") return false
+    const { key, place } = this.#identity(fx)
+    return (key !== undefined && cancelled.keys.includes(key)) ||
+      cancelled.places.some((gone) => place.startsWith(gone))
+  }
+
+  #unthrottle(place: string): void {
+    for (const key of this.#throttled.keys()) if (key.startsWith(place)) this.#throttled.delete(key)
   }
 
   /** Whether the throttle lets an action through now. */
-  #passes({ at, id, millis }: Fx.Throttle<unknown>): boolean {
-    const key = JSON.stringify([at, id])
-    const last = this.#throttled.get(key)
-    if (last !== undefined && this.now - last < millis) return false
-    this.#throttled.set(key, this.now)
+  #passes(fx: Fx.Throttle<unknown>): boolean {
+    const key = this.#identity(fx).key!
+    const until = this.#throttled.get(key)
+    if (until !== undefined && this.now < until) return false
+    this.#throttled.set(key, this.now + fx.millis)
     return true
   }
 
@@ -283,6 +282,13 @@ export class Simulation {
     while (this.#todo.length > before) this.#do(this.#todo.pop()!)
   }
 
+  /** Does all there is, whatever waits to be reduced; but a source waits until what it yielded is. */
+  #workOn(): void {
+    while (this.#todo.length > 0 && (this.inbox.length === 0 || this.#todo.at(-1)!._tag !== "Yield")) {
+      this.#do(this.#todo.pop()!)
+    }
+  }
+
   #do(todo: Todo): void {
     switch (todo._tag) {
       case "CarryOut":
@@ -292,33 +298,33 @@ export class Simulation {
         return parent === undefined ? undefined : this.#begin(todo.fx, parent)
       }
       case "StartLeaf":
-        return this.#register(this.#leaf(todo.fx, todo.context), todo.entry)
+        return this.#register(this.#leaf(todo.fx, todo.context), { ...todo.entry, isGroup: false })
       case "Register":
         // A group of which all ended at once is gone.
-        if (this.#nodes.has(todo.id)) this.#register(todo.id, todo.entry)
+        if (this.#nodes.has(todo.id)) this.#register(todo.id, { ...todo.entry, isGroup: true })
         return
       case "BeginMore":
         return this.#beginMore(todo.id)
       case "Report": {
         const leaf = this.#nodes.get(todo.id) as Leaf | undefined
-        if (leaf !== undefined) this.#finish(leaf, leaf.fx, todo.well && leaf.phase !== "ended")
+        if (leaf !== undefined) this.#finish(leaf, leaf.fx, leaf.phase === "ended" ? "cancelled" : todo.ended)
         return
       }
       case "Yield":
         return this.#yieldNext(todo.id)
       case "Settle":
-        return this.#settle(todo.id, todo.member, todo.well)
-      case "EndWithin":
-        return this.#endWithin(todo.place)
+        return this.#settle(todo.id, todo.member, todo.ended)
+      case "EndEach":
+        return this.#endEach(todo.ids)
     }
   }
 
   /** Starts something that was asked for on its own. */
-  #start({ cause, fx, origin }: Planned): void {
+  #start({ cause, fx, origin, root }: Planned): void {
     switch (fx._tag) {
       case "Cancel":
       case "CancelAll":
-        return this.#cancel(fx)
+        return this.#cancel(fx, undefined)
       case "Transact":
       case "Publish":
       case "Dispatch":
@@ -327,40 +333,45 @@ export class Simulation {
         return
       case "Sequential":
       case "Parallel": {
-        const id = this.#group(fx, { parent: undefined, cause, origin })
+        const id = root ?? (this.#made += 1)
+        this.#group(id, fx, { parent: undefined, root: id, cause, origin })
         // What is done at once is done before the group as a whole can be ended.
         this.#todo.splice(-1, 0, { _tag: "Register", id, entry: this.#identity(fx) })
         return
       }
       default:
-        return this.#startLeaf(fx, { parent: undefined, cause, origin })
+        return this.#startLeaf(fx, { parent: undefined, root: undefined, cause, origin })
     }
   }
 
   /** Begins a member of a group. */
-  #begin(fx: Fx.AnyFx, { cause, id: parent, origin }: Node): void {
-    const context = { parent, cause, origin }
-    const ended = (well: boolean): Todo => ({ _tag: "Settle", id: parent, member: fx, well })
+  #begin(fx: Fx.AnyFx, { cause, id: parent, origin, root }: Node): void {
+    const context = { parent, root, cause, origin }
+    const settled = (ended: Ended): Todo => ({ _tag: "Settle", id: parent, member: fx, ended })
+    if (this.#isCancelled(fx, root)) {
+      this.#todo.push(settled("cancelled"))
+      return
+    }
     switch (fx._tag) {
       case "None":
       case "Append":
       case "Reject":
-        this.#todo.push(ended(true))
+        this.#todo.push(settled("well"))
         return
       case "Send":
-        this.#todo.push(ended(true))
+        this.#todo.push(settled("well"))
         return this.#feed({ fx, cause, origin }, fx.action)
       case "Throttle":
-        this.#todo.push(ended(true))
+        this.#todo.push(settled("well"))
         if (this.#passes(fx)) this.#feed({ fx, cause, origin }, fx.action)
         return
       case "Cancel":
       case "CancelAll":
-        this.#todo.push(ended(true))
-        return this.#cancel(fx)
+        this.#todo.push(settled("well"))
+        return this.#cancel(fx, root)
       case "Sequential":
       case "Parallel":
-        this.#group(fx, context)
+        this.#group(this.#made += 1, fx, context)
         return
       case "Perform":
       case "Subscribe":
@@ -386,8 +397,7 @@ export class Simulation {
     return id
   }
 
-  #group(fx: Fx.Parallel<unknown> | Fx.Sequential<unknown>, context: Context): number {
-    const id = this.#made += 1
+  #group(id: number, fx: Fx.Parallel<unknown> | Fx.Sequential<unknown>, context: Context): void {
     this.#nodes.set(id, {
       kind: fx._tag,
       id,
@@ -395,11 +405,10 @@ export class Simulation {
       next: 0,
       active: 0,
       most: fx._tag === "Sequential" ? 1 : fx.concurrency ?? Number.POSITIVE_INFINITY,
-      well: true,
+      ended: "well",
       ...context
     })
     this.#todo.push({ _tag: "BeginMore", id })
-    return id
   }
 
   #beginMore(id: number): void {
@@ -410,38 +419,40 @@ export class Simulation {
       this.#nodes.set(id, { ...group, next: next + 1, active: active + 1 })
       this.#todo.push({ _tag: "BeginMore", id }, { _tag: "Begin", fx: members[next]!, parent: id })
     } else if (next === members.length && active === 0) {
-      this.#finish(group, undefined, group.well)
+      this.#finish(group, undefined, group.ended)
     }
   }
 
   /** A member of a group has ended. */
-  #settle(id: number, member: Fx.AnyFx, well: boolean): void {
+  #settle(id: number, member: Fx.AnyFx, ended: Ended): void {
     const group = this.#nodes.get(id) as Group | undefined
     if (group === undefined) return
-    if (group.kind === "Sequential" && !well) {
+    if (group.kind === "Sequential" && ended !== "well") {
       const left = group.members.slice(group.next)
-      if (left.length > 0) this.stopped = [...this.stopped, { failed: member, left, origin: group.origin }]
-      return this.#finish(group, undefined, false)
+      if (ended === "failed" && left.length > 0) {
+        this.stopped = [...this.stopped, { failed: member, left, origin: group.origin }]
+      }
+      return this.#finish(group, undefined, ended)
     }
-    this.#nodes.set(id, { ...group, active: group.active - 1, well: group.well && well })
+    this.#nodes.set(id, { ...group, active: group.active - 1, ended: worse(group.ended, ended) })
     // While its first members begin, it goes on by itself.
     const beginning = this.#todo.some((todo) => todo._tag === "BeginMore" && todo.id === id)
     if (!beginning) this.#todo.push({ _tag: "BeginMore", id })
   }
 
   /** Something has come to its end. */
-  #finish(node: Node, fx: Fx.AnyFx | undefined, well: boolean): void {
+  #finish(node: Node, fx: Fx.AnyFx | undefined, ended: Ended): void {
     this.#nodes.delete(node.id)
     this.#forget(node.id)
     if (node.parent === undefined) return
     const member = fx ?? groupOf(node as Group)
-    this.#todo.push({ _tag: "Settle", id: node.parent, member, well })
+    this.#todo.push({ _tag: "Settle", id: node.parent, member, ended })
   }
 
   #yieldNext(id: number): void {
     const leaf = this.#nodes.get(id) as Leaf | undefined
     if (leaf === undefined) return
-    if (leaf.phase === "ended") return this.#finish(leaf, leaf.fx, false)
+    if (leaf.phase === "ended") return this.#finish(leaf, leaf.fx, "cancelled")
     const [action, ...coming] = leaf.coming
     if (leaf.coming.length === 0) {
       this.#nodes.set(id, { ...leaf, phase: "waiting" })
@@ -452,19 +463,22 @@ export class Simulation {
     this.#feed(leaf, action)
   }
 
-  #cancel(fx: Fx.Cancel | Fx.CancelAll): void {
+  /** `within` is the group that asks for it, if one does: what it has yet to begin, it asks for behind the cancel. */
+  #cancel(fx: Fx.Cancel | Fx.CancelAll, within: number | undefined): void {
     const { key, place } = this.#identity(fx)
-    if (fx._tag === "CancelAll") this.#todo.push({ _tag: "EndWithin", place })
-    else if (key !== undefined) this.#endKey(key)
+    if (fx._tag === "CancelAll" && within !== undefined) this.#unthrottle(place)
+    this.#markRunning(fx, within)
+    if (fx._tag === "Cancel") return this.#endKey(key!)
+    const gone = [...this.#running].filter(([id, entry]) => id !== within && entry.place.startsWith(place))
+    // Groups first: what is left of one would begin when its member ends.
+    const groups = gone.filter(([, { isGroup }]) => isGroup)
+    this.#todo.push({ _tag: "EndEach", ids: [...groups, ...gone].map(([id]) => id) })
   }
 
-  /** Ends one after the other, in the order of their starts; what the end of one begins comes last. */
-  #endWithin(place: string): void {
-    for (const [id, entry] of this.#running) {
-      if (!entry.place.startsWith(place)) continue
-      this.#todo.push({ _tag: "EndWithin", place })
-      return this.#endRunning(id)
-    }
+  #endEach([id, ...others]: ReadonlyArray<number>): void {
+    if (id === undefined) return
+    this.#todo.push({ _tag: "EndEach", ids: others })
+    if (this.#running.has(id)) this.#endRunning(id)
   }
 
   #endKey(key: string): void {
@@ -477,7 +491,7 @@ export class Simulation {
     const node = this.#nodes.get(id)!
     if (node.kind !== "Leaf") return this.#drop(id)
     if (node.phase === "feeding") this.#nodes.set(id, { ...node, phase: "ended" })
-    else this.#finish(node, node.fx, false)
+    else this.#finish(node, node.fx, "cancelled")
   }
 
   /** Drops a group and all in it: nobody is told how they ended. */
@@ -487,17 +501,26 @@ export class Simulation {
     for (const node of this.#nodes.values()) if (node.parent === id) this.#drop(node.id)
   }
 
-  #register(id: number, entry: Entry): void {
+  #register(id: number, entry: Running): void {
     if (entry.key !== undefined) this.#byKey.set(entry.key, id)
     this.#running.set(id, entry)
   }
 
   #forget(id: number): void {
-    const entry = this.#running.get(id)
+    this.#release(id)
     this.#running.delete(id)
+    this.#cancelled.delete(id)
+  }
+
+  /** It can no longer be ended by its id, which is free for another. */
+  #release(id: number): void {
+    const entry = this.#running.get(id)
     if (entry?.key !== undefined && this.#byKey.get(entry.key) === id) this.#byKey.delete(entry.key)
   }
 }
+
+const severity: Readonly<Record<Ended, number>> = { well: 0, cancelled: 1, failed: 2 }
+const worse = (a: Ended, b: Ended): Ended => severity[a] < severity[b] ? b : a
 
 const groupOf = ({ kind, members, most }: Group): Fx.AnyFx =>
   (kind === "Sequential"

@@ -2,7 +2,7 @@
  * The steps that a story has taken, as code that takes them again.
  */
 import { equal } from "../differences.ts"
-import type { Reduction, Stopped } from "./Simulation.ts"
+import type { Reduction, Stopped } from "./underWay.ts"
 import { inline } from "./words.ts"
 
 /** The newest step, and those before it. */
