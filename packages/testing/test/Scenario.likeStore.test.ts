@@ -67,18 +67,23 @@ class Chance {
   }
 }
 
+const anyCancel = (chance: Chance): Plan =>
+  chance.below(4) === 0 ? { do: "cancelAll" } : { do: "cancel", id: 1 + chance.below(2) }
+
 const anyPlan = (chance: Chance, depth: number, place: Place = "alone"): Plan => {
   const within = place === "at once"
   const inner = () => anyPlan(chance, depth - 1)
   const several = (at: Place) => Array.from({ length: 2 + chance.below(3) }, () => anyPlan(chance, depth - 1, at))
   const sequence = within ? place : "in a sequence"
-  if (depth === 0) return within ? { do: "publish" } : { do: chance.of("nothing", "cancelAll", "publish", "refuse") }
+  const cancel = () => anyCancel(chance)
+  if (depth === 0) return within || chance.below(4) > 0 ? { do: "publish" } : cancel()
   const choice = within ? 7 + chance.below(11) : chance.below(18)
   switch (choice) {
     case 0:
-      return { do: chance.of("nothing", "cancelAll", "publish", "refuse") }
+      // One anywhere refuses the whole, so they are rare.
+      return { do: chance.of("nothing", "publish", "nothing", "refuse") }
     case 1:
-      return { do: "cancel", id: chance.below(3) }
+      return cancel()
     case 2:
     case 3:
       return { do: "send", next: inner() }
@@ -111,7 +116,7 @@ const anyPlan = (chance: Chance, depth: number, place: Place = "alone"): Plan =>
 
 const stepOf = (seed: number, depth: number): Step => {
   const chance = new Chance(seed)
-  switch (chance.below(12)) {
+  switch (chance.below(20)) {
     case 0:
       return { step: "close" }
     case 1:
@@ -119,14 +124,20 @@ const stepOf = (seed: number, depth: number): Step => {
       return { step: "value", index: chance.below(4) }
     case 3:
     case 4:
-      return { step: "end", index: chance.below(4) }
     case 5:
-      return { step: "fail", index: chance.below(4) }
     case 6:
-      return { step: "die", index: chance.below(4) }
     case 7:
+      return { step: "end", index: chance.below(4) }
     case 8:
+      return { step: "fail", index: chance.below(4) }
+    case 9:
+      return { step: "die", index: chance.below(4) }
+    case 10:
+    case 11:
       return { step: "advance", millis: chance.of(1, 2, 4, 7) }
+    case 12:
+    case 13:
+      return { step: "send", part: chance.below(5), plan: anyCancel(chance) }
     default:
       return { step: "send", part: chance.below(5), plan: anyPlan(chance, depth) }
   }
@@ -486,7 +497,7 @@ const scripts = Arbitrary.map(
   ({ depth, length, seed }) => Array.from({ length }, (_, index) => stepOf(seed * 31 + index * 7919, depth))
 )
 
-const runs = 300
+const runs = 500
 
 it.effect("a reducer", () => holdsForAll(scripts, (steps) => agree("alone", steps), runs))
 it.effect("a composed feature", () => holdsForAll(scripts, (steps) => agree("composed", steps), runs))
