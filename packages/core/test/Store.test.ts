@@ -527,6 +527,17 @@ describe("parallel", () => {
       assert.sameMembers([...yield* store.state], ["a", ...names.map((name) => `${name} done`)])
     }))
 
+  it.effect("begins a member once, also when its beginning ends a sibling", () =>
+    Effect.gen(function*() {
+      const layer = Task.layer(Work, (name) => name === "a" ? Effect.delay(Effect.succeed(name), 10) : Effect.never)
+      const store = yield* Effect.provide(Store.make(remembering, { initial: [] }), layer)
+      const group = Fx.parallel(2, work("a"), work("b", "b"), Fx.send(act("x", Fx.cancel("b"))))
+      yield* store.dispatch(act("go", group))
+      yield* TestClock.adjust(10)
+      assert.deepStrictEqual(yield* store.state, ["go", "a done", "x"])
+      yield* store.idle
+    }))
+
   it.effect("a failure does not keep the others", () =>
     Effect.gen(function*() {
       const { begun, store } = yield* open({ bad: failing("bad") })

@@ -40,9 +40,8 @@ type Step =
   | { readonly step: "advance"; readonly millis: number }
 
 /**
- * Where a plan stands: on its own, in a sequence, or among several at once. There `Effect.forEach` begins the members,
- * and must not be interrupted by one of them while it does: it would begin a member twice, or go on with a cancelled
- * group. The simulation does neither. So the members of such groups leave each other alone while they begin.
+ * Where a plan stands: on its own, in a sequence, or among several at once. Members of such groups leave each other alone
+ * while they begin: what becomes of a group that its own beginning ends is not compared here.
  */
 type Place = "alone" | "in a sequence" | "at once"
 

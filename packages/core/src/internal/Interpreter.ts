@@ -209,12 +209,7 @@ export class Interpreter {
           return true
         })
       case "Parallel":
-        return Effect.map(
-          Effect.forEach(fx.fx, (member) => this.#member(member, cause, cancelled), {
-            concurrency: fx.concurrency ?? "unbounded"
-          }),
-          (ended) => !ended.includes(false) && (ended.includes("cancelled") ? "cancelled" : true)
-        )
+        return this.#parallel(fx, cause, cancelled)
       case "Sequential":
         return this.#sequence(fx, cause, cancelled)
     }
@@ -317,6 +312,27 @@ export class Interpreter {
         (exit) => exit._tag === "Success" ? exit.value as Ended : "cancelled"
       )
       return Effect.onInterrupt(ended, () => Fiber.interrupt(fiber))
+    })
+  }
+
+  /**
+   * Each worker takes the next member that none has taken, so a member begins once, whatever its beginning leads to: it
+   * may end a sibling, or the whole group.
+   */
+  #parallel({ concurrency, fx }: Fx.Parallel<unknown>, cause: Meta, cancelled: Cancelled): Effect.Effect<Ended> {
+    const members = fx as ReadonlyArray<Fx.AnyFx>
+    const ended: Array<Ended> = []
+    let next = 0
+    const worker = Effect.gen({ self: this }, function*() {
+      while (next < members.length) ended.push(yield* this.#member(members[next++]!, cause, cancelled))
+    })
+    return Effect.gen(function*() {
+      const workers: Array<Fiber.Fiber<void>> = []
+      while (workers.length < (concurrency ?? Infinity) && next < members.length) {
+        workers.push(yield* Effect.forkChild(worker, { startImmediately: true }))
+      }
+      yield* Fiber.awaitAll(workers)
+      return !ended.includes(false) && (ended.includes("cancelled") ? "cancelled" : true)
     })
   }
 
