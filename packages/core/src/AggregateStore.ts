@@ -209,7 +209,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         const { merge } = options
         return merge === undefined ? appended : Effect.catchIf(
           appended,
-          (error) => error instanceof VersionConflict,
+          isVersionConflict,
           (conflict) => mergeInto(instance, next, { asked, conflict, merge })
         )
       }
@@ -405,7 +405,7 @@ const closing = (category: string, close: Effect.Effect<ReadonlyArray<string>>):
       : Effect.logWarning(`The store of ${category} closed with unfinished effects`, unfinished))
 
 /** A refusal may be any tagged record, so a reason that merely has this tag would be retried: the class is asked for. */
-const isVersionConflict = (error: unknown): boolean => error instanceof VersionConflict
+const isVersionConflict = (error: unknown): error is VersionConflict => error instanceof VersionConflict
 
 const metaOf = (given: AppendOptions, time: number): Meta => {
   const id = given.commandId ?? UuidV7.make(time)

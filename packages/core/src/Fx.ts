@@ -455,6 +455,33 @@ const mapped = (fx: AnyFx, f: (action: unknown) => unknown): AnyFx => {
   }
 }
 
+/** The refusal in a description: one anywhere refuses the whole. */
+export const refusalOf = (fx: AnyFx): Reject<unknown> | undefined => {
+  if (fx._tag === "Reject") return fx
+  if (!("fx" in fx)) return undefined
+  for (const member of fx.fx) {
+    const refusal = refusalOf(member)
+    if (refusal !== undefined) return refusal
+  }
+  return undefined
+}
+
+/** Where a description reports to; a group, to the innermost place that all of it has in common. */
+export const pathOf = (fx: AnyFx): Path | undefined => {
+  if ("at" in fx) return fx.at
+  if (!("fx" in fx)) return undefined
+  return fx.fx.map(pathOf).filter((path) => path !== undefined).reduce<Path | undefined>(common, undefined)
+}
+
+const common = (a: Path | undefined, b: Path): Path => {
+  if (a === undefined) return b
+  const apart = a.findIndex(({ id, key }, i) => key !== b[i]?.key || id !== b[i]?.id)
+  return apart === -1 ? a : a.slice(0, apart)
+}
+
+/** A place as text: each segment stands between `/[` and `]`, so a place begins with another only if it lies within. */
+export const placeOf = (at: Path): string => at.map(({ id, key }) => `/${JSON.stringify([key, id])}`).join("")
+
 /** A description in words, one line for each thing to do, for messages. */
 export const render = (fx: AnyFx): string => lines(fx).join("\n")
 

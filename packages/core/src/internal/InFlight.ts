@@ -15,30 +15,14 @@ interface Entry {
   readonly cancelled: Cancelled | undefined
 }
 
-/** A place as text: each segment stands between `/[` and `]`, so a place begins with another only if it lies within. */
-export const placeOf = (at: Fx.Path): string => at.map(({ id, key }) => `/${JSON.stringify([key, id])}`).join("")
-
 /** A place and an id as text. */
-export const keyOf = (at: Fx.Path, id: string): string => `${placeOf(at)}#${id}`
+export const keyOf = (at: Fx.Path, id: string): string => `${Fx.placeOf(at)}#${id}`
 
 /** The place and the id of a description that may be cancelled by them. */
 const identity = (fx: Fx.AnyFx): readonly [place: string, key: string | undefined] =>
   "at" in fx && "id" in fx && fx.id !== null && fx._tag !== "Load"
-    ? [placeOf(fx.at), keyOf(fx.at, fx.id)]
-    : [placeOf(pathOf(fx) ?? []), undefined]
-
-/** Where a description reports to; a group, to the innermost place that all of it has in common. */
-const pathOf = (fx: Fx.AnyFx): Fx.Path | undefined => {
-  if ("at" in fx) return fx.at
-  if (!("fx" in fx)) return undefined
-  return fx.fx.map(pathOf).filter((path) => path !== undefined).reduce<Fx.Path | undefined>(common, undefined)
-}
-
-const common = (a: Fx.Path | undefined, b: Fx.Path): Fx.Path => {
-  if (a === undefined) return b
-  const apart = a.findIndex(({ id, key }, i) => key !== b[i]?.key || id !== b[i]?.id)
-  return apart === -1 ? a : a.slice(0, apart)
-}
+    ? [Fx.placeOf(fx.at), keyOf(fx.at, fx.id)]
+    : [Fx.placeOf(Fx.pathOf(fx) ?? []), undefined]
 
 /** A start or an end that the turn under way has asked for, and the action that asked. */
 interface Planned {
@@ -56,7 +40,7 @@ export class Cancelled {
 
   add(fx: Fx.Cancel | Fx.CancelAll): void {
     if (fx._tag === "Cancel") this.#keys.add(keyOf(fx.at, fx.id))
-    else this.#places.push(placeOf(fx.at))
+    else this.#places.push(Fx.placeOf(fx.at))
   }
 
   has(fx: Fx.AnyFx): boolean {
@@ -161,7 +145,7 @@ export class InFlight {
 
   cancelAll(fx: Fx.CancelAll, within?: Cancelled): void {
     this.#mark(fx, within)
-    const place = placeOf(fx.at)
+    const place = Fx.placeOf(fx.at)
     const gone = [...this.#running].filter((entry) =>
       entry.place.startsWith(place) && (within === undefined || entry.cancelled !== within)
     )

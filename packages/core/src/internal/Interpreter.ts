@@ -18,7 +18,7 @@ import { type AnySource, handlerKey as sourceKey, type Open } from "../Source.ts
 import { EffectFailed, type Problem, SequenceStopped, TaskDefect } from "../StoreError.ts"
 import { type AnyTask, handlerKey, type Perform } from "../Task.ts"
 import * as UuidV7 from "../UuidV7.ts"
-import { type Cancelled, InFlight, keyOf, placeOf } from "./InFlight.ts"
+import { type Cancelled, InFlight, keyOf } from "./InFlight.ts"
 
 /** The name under which a context holds the store that dispatches to an aggregate of this category. */
 export const dispatcherKey = (category: string): string => `@composable-ts/core/Store/${category}`
@@ -146,7 +146,7 @@ export class Interpreter {
 
   /** What is there under the same ids later is something new. */
   #unthrottle({ at }: Fx.CancelAll): void {
-    const place = placeOf(at)
+    const place = Fx.placeOf(at)
     for (const key of this.#throttled.keys()) if (key.startsWith(place)) this.#throttled.delete(key)
   }
 

@@ -9,12 +9,11 @@ import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type { Meta } from "../Action.ts"
 import { embed, outcomeOf } from "../Compose.ts"
-import type * as Fx from "../Fx.ts"
+import * as Fx from "../Fx.ts"
 import type { AnyReducer, Instrumented } from "../Reducer.ts"
 import type { Follow, Health, Store } from "../Store.ts"
 import { type Problem, ReducerDefect, RejectedUnheard, StoreClosed } from "../StoreError.ts"
 import * as UuidV7 from "../UuidV7.ts"
-import { refusalOf } from "./decision.ts"
 import { tell } from "./instrumentation.ts"
 import { Interpreter } from "./Interpreter.ts"
 import { Subscribers } from "./Subscribers.ts"
@@ -272,7 +271,7 @@ export class Running<S, A, R> {
     } catch (thrown) {
       return Exit.fail(new ReducerDefect({ action: tagOf(action), cause: thrown }))
     }
-    const refusal = refusalOf(fx)
+    const refusal = Fx.refusalOf(fx)
     if (this.#feature !== undefined) {
       const millis = performance.now() - begun
       const after = refusal === undefined ? state : before

@@ -38,14 +38,3 @@ export const decisionOf = <E, R>(fx: Fx.AnyFx): Decision<E, R> => {
       return { events: nothing, refusal: undefined, rest: fx }
   }
 }
-
-/** The refusal in a description: one anywhere refuses the whole. */
-export const refusalOf = (fx: Fx.AnyFx): Fx.Reject<unknown> | undefined => {
-  if (fx._tag === "Reject") return fx
-  if (!("fx" in fx)) return undefined
-  for (const member of fx.fx) {
-    const refusal = refusalOf(member)
-    if (refusal !== undefined) return refusal
-  }
-  return undefined
-}

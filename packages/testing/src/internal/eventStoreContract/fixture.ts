@@ -12,15 +12,11 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import assert from "node:assert/strict"
+import type { Case as CaseOf } from "../contract.ts"
 
-/** One thing that an event store must do. */
-export interface Case {
-  readonly name: string
-  /** Fails or throws when the store does not do it. It needs the store for itself while it runs. */
-  readonly check: (store: Service) => Effect.Effect<void, unknown, Scope.Scope>
-}
+/** One thing that an event store must do. It needs the store for itself while it runs. */
+export type Case = CaseOf<Service>
 
 const Contract = Action.define("Contract", {
   commands: {},

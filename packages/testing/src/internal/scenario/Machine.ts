@@ -4,7 +4,7 @@
 import type { Meta } from "@composable-ts/core/Action"
 import * as Aggregate from "@composable-ts/core/Aggregate"
 import { embed, outcomeOf } from "@composable-ts/core/Compose"
-import type * as Fx from "@composable-ts/core/Fx"
+import * as Fx from "@composable-ts/core/Fx"
 import type { AnyOutcomes, AnyReducer } from "@composable-ts/core/Reducer"
 import * as Result from "effect/Result"
 import { tagOf } from "./words.ts"
@@ -38,21 +38,10 @@ export type AnyAggregate = Aggregate.Aggregate<any, any, any, any, any>
 
 const nothing: ReadonlyArray<never> = []
 
-/** A refusal anywhere refuses the whole. */
-const refusalOf = (fx: Fx.AnyFx): Fx.Reject<unknown> | undefined => {
-  if (fx._tag === "Reject") return fx
-  if (!("fx" in fx)) return undefined
-  for (const member of fx.fx) {
-    const refusal = refusalOf(member)
-    if (refusal !== undefined) return refusal
-  }
-  return undefined
-}
-
 const ofReducer = (reducer: AnyReducer): Machine => ({
   step: (before, action, meta) => {
     const [state, fx] = reducer(before, action, meta)
-    const refusal = refusalOf(fx)
+    const refusal = Fx.refusalOf(fx)
     return { state: refusal === undefined ? state : before, fx, refusal, events: nothing, unstorable: undefined }
   },
   outcomeOf: (at, name) => outcomeOf(reducer, at, name),

@@ -4,7 +4,7 @@
  * point, so that several futures can be followed from one present.
  */
 import type { Meta } from "@composable-ts/core/Action"
-import type * as Fx from "@composable-ts/core/Fx"
+import * as Fx from "@composable-ts/core/Fx"
 import type { Machine } from "./Machine.ts"
 import type { Origin } from "./Origin.ts"
 import type {
@@ -22,22 +22,6 @@ import type {
   Stopped,
   Todo
 } from "./underWay.ts"
-
-/** A place as text: each segment stands between `/[` and `]`, so a place begins with another only if it lies within. */
-const placeOf = (at: Fx.Path): string => at.map(({ id, key }) => `/${JSON.stringify([key, id])}`).join("")
-
-/** Where a description reports to; a group, to the innermost place that all of it has in common. */
-const pathOf = (fx: Fx.AnyFx): Fx.Path | undefined => {
-  if ("at" in fx) return fx.at
-  if (!("fx" in fx)) return undefined
-  return fx.fx.map(pathOf).filter((path) => path !== undefined).reduce<Fx.Path | undefined>(common, undefined)
-}
-
-const common = (a: Fx.Path | undefined, b: Fx.Path): Fx.Path => {
-  if (a === undefined) return b
-  const apart = a.findIndex(({ id, key }, i) => key !== b[i]?.key || id !== b[i]?.id)
-  return apart === -1 ? a : a.slice(0, apart)
-}
 
 const nobody: Fx.Path = []
 
@@ -223,8 +207,8 @@ export class Simulation {
   }
 
   #identity(fx: Fx.AnyFx): Entry {
-    const path = pathOf(fx)
-    const place = path === undefined ? "" : this.#machine.place + placeOf(path)
+    const path = Fx.pathOf(fx)
+    const place = path === undefined ? "" : this.#machine.place + Fx.placeOf(path)
     const named = "at" in fx && "id" in fx && fx.id !== null && fx._tag !== "Load"
     return { place, key: named ? `${place}#${fx.id}` : undefined }
   }
