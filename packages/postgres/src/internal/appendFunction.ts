@@ -1,0 +1,119 @@
+/**
+ * The database's side of an append.
+ */
+
+/**
+ * Appends a group of commands in one transaction; each on its own is stored whole or refused.
+ *
+ * A command has parts, one for each stream that it appends to; `slot` numbers the group's distinct streams, `part` its
+ * parts, from 1. The lock is held until the commit, so positions are drawn in the order of commits, without gaps, and
+ * what the checks read cannot change before the insert. Each statement of a function in READ COMMITTED sees what was
+ * committed before it, hence also what the last holder of the lock wrote.
+ *
+ * Outcomes, one for each command: 0 stored, 1 version conflict (in `failed_part`, whose stream stands at `actual`),
+ * 2 stored before under the same command id. Versions and positions, one for each part, are those of its last event.
+ */
+export const appendFunction = (schema: string, channel: string): string => `
+  CREATE FUNCTION ${schema}.append(
+    slot_stream text[],
+    command_parts integer[], command_key text[],
+    part_slot integer[], part_expected integer[], part_size integer[],
+    event_part integer[], event_index integer[], event_stream text[], event_type text[], event_id uuid[],
+    event_command text[], event_command_size integer[], event_correlation text[], event_causation text[],
+    event_data text[], event_metadata text[],
+    OUT outcomes integer[], OUT failed_parts integer[], OUT actuals integer[],
+    OUT versions integer[], OUT positions bigint[]
+  ) LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+  AS $$
+  DECLARE
+    head bigint;
+    tip bigint;
+    standing integer[];
+    known boolean[];
+    first_version integer[] := array_fill(0, ARRAY[cardinality(part_slot)]);
+    first_position bigint[] := array_fill(0::bigint, ARRAY[cardinality(part_slot)]);
+    part integer := 0;
+    slot integer;
+    first_part integer;
+    failed integer;
+    recorded timestamptz;
+  BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+      RAISE EXCEPTION 'append needs READ COMMITTED: a snapshot from before the lock would hide the latest events'
+        USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    IF current_setting('synchronous_commit') = 'off' THEN
+      PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    PERFORM pg_advisory_xact_lock(1129270608, '${schema}.events'::regclass::oid::integer);
+
+    SELECT coalesce(max(global_position), 0) INTO head FROM ${schema}.events;
+    tip := head;
+    SELECT array_agg(coalesce((
+      SELECT e.version FROM ${schema}.events e WHERE e.stream_id = s.stream_id ORDER BY e.version DESC LIMIT 1
+    ), -1) ORDER BY s.slot) INTO standing FROM unnest(slot_stream) WITH ORDINALITY AS s(stream_id, slot);
+    SELECT array_agg(EXISTS (
+      SELECT FROM ${schema}.events e WHERE e.command_id = c.id AND e.command_size IS NOT NULL
+    ) ORDER BY c.nr) INTO known FROM unnest(command_key) WITH ORDINALITY AS c(id, nr);
+
+    FOR command IN 1 .. cardinality(command_parts) LOOP
+      outcomes[command] := 0;
+      failed_parts[command] := 0;
+      actuals[command] := 0;
+      first_part := part + 1;
+      failed := 0;
+      IF known[command] THEN
+        outcomes[command] := 2;
+        part := part + command_parts[command];
+        CONTINUE;
+      END IF;
+      FOR i IN first_part .. part + command_parts[command] LOOP
+        slot := part_slot[i];
+        IF part_expected[i] <> -3
+          AND (part_expected[i] <> standing[slot])
+          AND NOT (part_expected[i] = -2 AND standing[slot] >= 0)
+        THEN
+          failed := i;
+          outcomes[command] := 1;
+          failed_parts[command] := i;
+          actuals[command] := standing[slot];
+          EXIT;
+        END IF;
+        first_version[i] := standing[slot] + 1;
+        first_position[i] := tip + 1;
+        standing[slot] := standing[slot] + part_size[i];
+        tip := tip + part_size[i];
+      END LOOP;
+      IF failed > 0 THEN
+        FOR i IN REVERSE failed - 1 .. first_part LOOP
+          standing[part_slot[i]] := first_version[i] - 1;
+          tip := first_position[i] - 1;
+          first_position[i] := 0;
+        END LOOP;
+      END IF;
+      part := part + command_parts[command];
+    END LOOP;
+
+    FOR i IN 1 .. cardinality(part_slot) LOOP
+      versions[i] := first_version[i] + part_size[i] - 1;
+      positions[i] := first_position[i] + part_size[i] - 1;
+    END LOOP;
+
+    IF tip > head THEN
+      recorded := clock_timestamp();
+      INSERT INTO ${schema}.events (
+        global_position, stream_id, version, type, event_id, command_id, command_size, correlation_id, causation_id,
+        data, metadata, recorded_at
+      )
+      SELECT first_position[e.part] + e.index, e.stream_id, first_version[e.part] + e.index, e.type, e.id,
+        e.command_id, e.command_size, e.correlation_id, e.causation_id, e.data::json, e.metadata::json, recorded
+      FROM unnest(
+        event_part, event_index, event_stream, event_type, event_id, event_command, event_command_size,
+        event_correlation, event_causation, event_data, event_metadata
+      ) AS e(part, index, stream_id, type, id, command_id, command_size, correlation_id, causation_id, data, metadata)
+      WHERE first_position[e.part] > 0;
+      PERFORM pg_notify('${channel}', tip::text);
+    END IF;
+  END $$
+`
