@@ -35,6 +35,12 @@ export interface AppendOptions {
   readonly correlationId?: string | undefined
   /** The id of the action that directly caused the events; the command id when left out. */
   readonly causationId?: string | undefined
+  /**
+   * A short digest of what was asked for, kept with the command id. It tells a repetition from another command under the
+   * same id, where the events cannot: those of a command that is decided again may differ. At most 255 characters.
+   * Without it, the events are compared.
+   */
+  readonly fingerprint?: string | undefined
   /** Anything else to keep beside each event. */
   readonly metadata?: Schema.JsonObject | undefined
 }
@@ -44,6 +50,7 @@ export interface AppendContext {
   readonly commandId: string
   readonly correlationId: string
   readonly causationId: string
+  readonly fingerprint?: string | undefined
   readonly metadata: Schema.JsonObject
 }
 
@@ -215,6 +222,7 @@ const contextOf = (options: AppendOptions, time: number): AppendContext => {
     commandId,
     correlationId: options.correlationId ?? commandId,
     causationId: options.causationId ?? commandId,
+    fingerprint: options.fingerprint,
     metadata: options.metadata ?? noMetadata
   }
 }

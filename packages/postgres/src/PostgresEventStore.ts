@@ -73,14 +73,13 @@ const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
 }
 
 const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Operations["readCommand"]) => {
-  const text = AppendStatement.text(schema)
+  const statement = AppendStatement.make(schema)
   const maxRowBytes = client.config.maxMessageSize ?? defaultMaxMessageSize
 
-  const send = (commands: ReadonlyArray<AppendStatement.Command>) =>
-    Effect.map(
-      client.unsafe(text, AppendStatement.parameters(commands)).values,
-      ([row]) => AppendStatement.answers(commands, row as unknown as AppendStatement.Row)
-    )
+  const send = (commands: ReadonlyArray<AppendStatement.Command>) => {
+    const { answers, parameters, text } = statement(commands)
+    return Effect.map(client.unsafe(text, parameters).values, ([row]) => answers(row!))
+  }
 
   /**
    * The caller's fiber may be in a transaction of its own, whose snapshot need not show what was committed since. The

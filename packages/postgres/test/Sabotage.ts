@@ -1,19 +1,23 @@
 /**
- * The log's append function with a safeguard taken out, for negative controls: a test that stays green without its
- * safeguard proves nothing.
+ * The log's append functions with a safeguard taken out, for negative controls: a test that stays green without its
+ * safeguard proves nothing. Each is taken out of all of them, so that none stays green through the other function.
  */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 
-/** Replaces pieces of the function's text, each of which must be there. */
-export const replaceInAppend = (
+type Replacement = readonly [piece: string, replacement: string]
+
+type Sabotage = (sql: SqlClient.SqlClient, schema: string) => Effect.Effect<void, SqlError.SqlError>
+
+/** Replaces pieces of a function's text, each of which must be there. */
+const replace = (
   sql: SqlClient.SqlClient,
-  schema: string,
-  replacements: ReadonlyArray<readonly [piece: string, replacement: string]>
+  name: string,
+  replacements: ReadonlyArray<Replacement>
 ): Effect.Effect<void, SqlError.SqlError> =>
   Effect.gen(function*() {
-    const [row] = yield* sql<{ text: string }>`SELECT pg_get_functiondef(${`${schema}.append`}::regproc) AS text`
+    const [row] = yield* sql<{ text: string }>`SELECT pg_get_functiondef(${name}::regproc) AS text`
     let text = row?.text ?? ""
     for (const [piece, replacement] of replacements) {
       assert.include(text, piece)
@@ -21,3 +25,40 @@ export const replaceInAppend = (
     }
     yield* sql.unsafe(text)
   })
+
+/** Commits as the session would, be it without waiting for the disk. */
+export const commitAsSessionDoes: Sabotage = (sql, schema) => {
+  const replacements: ReadonlyArray<Replacement> = [["PERFORM set_config('synchronous_commit', 'on', true);", "NULL;"]]
+  return Effect.andThen(
+    replace(sql, `${schema}.append`, replacements),
+    replace(sql, `${schema}.append_one`, replacements)
+  )
+}
+
+/** Stores a command however often it is sent. */
+export const forgetCommands: Sabotage = (sql, schema) =>
+  Effect.gen(function*() {
+    yield* replace(sql, `${schema}.append`, [["IF known[command] THEN", "IF false THEN"]])
+    yield* replace(sql, `${schema}.append_one`, [["AND NOT EXISTS (", "AND true OR EXISTS ("]])
+    yield* sql`DROP INDEX ${sql(schema)}.events_command`
+  })
+
+/** Draws positions in the order in which appends begin, as a sequence does, and lets them run at the same time. */
+export const drawPositionsFromSequence: Sabotage = (sql, schema) => {
+  const lock: Replacement = [
+    `PERFORM pg_advisory_xact_lock(1129270608, '"${schema}".events'::regclass::oid::integer);`,
+    ""
+  ]
+  const next = `nextval('${schema}.position_block') * 1000`
+  return Effect.gen(function*() {
+    yield* sql`CREATE SEQUENCE ${sql(schema)}.position_block`
+    yield* replace(sql, `${schema}.append`, [
+      lock,
+      [`SELECT coalesce(max(global_position), 0) INTO head FROM "${schema}".events;`, `head := ${next};`]
+    ])
+    yield* replace(sql, `${schema}.append_one`, [
+      lock,
+      [`SELECT e.global_position FROM "${schema}".events e ORDER BY e.global_position DESC LIMIT 1`, `SELECT ${next}`]
+    ])
+  })
+}

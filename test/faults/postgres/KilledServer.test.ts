@@ -50,7 +50,7 @@ describe(`a killed server (FAULT_SEED=${seed})`, () => {
       const log = yield* TestLog.make(server.url)
       yield* sabotage(log)
       yield* log.sql`CHECKPOINT`
-      for (let i = 0; i < 30; i++) yield* log.store.append(stream("a"), { _tag: "Any" }, several(1))
+      for (let i = 0; i < 30; i++) yield* log.store.append(stream("a"), { _tag: "Any" }, several(1 + i % 2))
       yield* server.kill
       yield* server.restart
       const readRows = Effect.retry(Invariants.readRows(log.sql, log.schema), { times: 20 })
@@ -68,9 +68,7 @@ describe(`a killed server (FAULT_SEED=${seed})`, () => {
 
   it.live("T64 control: without the guard, acknowledged events are lost", () =>
     Effect.gen(function*() {
-      const lost = yield* acknowledgedThenKilled(({ schema, sql }) =>
-        Sabotage.replaceInAppend(sql, schema, [["PERFORM set_config('synchronous_commit', 'on', true);", "NULL;"]])
-      )
+      const lost = yield* acknowledgedThenKilled(({ schema, sql }) => Sabotage.commitAsSessionDoes(sql, schema))
       assert.isNotEmpty(lost)
     }), 60_000)
 })

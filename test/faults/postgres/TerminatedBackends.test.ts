@@ -99,14 +99,7 @@ suite(`terminated backends (FAULT_SEED=${seed})`, (test, control) => {
     "T20 control: with a sequence instead of the lock, the subscriber misses events",
     (log) =>
       Effect.gen(function*() {
-        yield* log.sql`CREATE SEQUENCE position_block`
-        yield* Sabotage.replaceInAppend(log.sql, log.schema, [
-          [`PERFORM pg_advisory_xact_lock(1129270608, '"${log.schema}".events'::regclass::oid::integer);`, ""],
-          [
-            `SELECT coalesce(max(global_position), 0) INTO head FROM "${log.schema}".events;`,
-            `head := nextval('${log.schema}.position_block') * 1000;`
-          ]
-        ])
+        yield* Sabotage.drawPositionsFromSequence(log.sql, log.schema)
         // Many streams: on few, the unique versions would keep the commits in order, by failing most of them.
         const follower = yield* underFire(log, 10_000)
         const rows = yield* Invariants.readRows(log.sql, log.schema)

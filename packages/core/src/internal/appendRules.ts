@@ -31,6 +31,7 @@ export const refusal = (appends: ReadonlyArray<StreamAppend>, options: AppendOpt
     : exactIssue(appends) ??
       idIssue("the command id", options.commandId) ??
       idIssue("the correlation id", options.correlationId) ??
-      idIssue("the causation id", options.causationId)
+      idIssue("the causation id", options.causationId) ??
+      idIssue("the fingerprint", options.fingerprint)
   return issue === undefined ? undefined : new InvalidAppend({ issue })
 }

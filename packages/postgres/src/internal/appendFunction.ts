@@ -1,6 +1,20 @@
 /**
- * The database's side of an append.
+ * The database's side of an append: a function for a group of commands, and a shorter one for a single event alone.
  */
+
+/** Settings under which no plan reads the whole log, whatever the statistics were when it was made. */
+const settings = "SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan"
+
+/** What an append begins with. */
+const begin = (schema: string): string => `
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+      RAISE EXCEPTION 'append needs READ COMMITTED: a snapshot from before the lock would hide the latest events'
+        USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    IF current_setting('synchronous_commit') = 'off' THEN
+      PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    PERFORM pg_advisory_xact_lock(1129270608, '${schema}.events'::regclass::oid::integer);`
 
 /**
  * Appends a group of commands in one transaction; each on its own is stored whole or refused.
@@ -16,15 +30,14 @@
 export const appendFunction = (schema: string, channel: string): string => `
   CREATE FUNCTION ${schema}.append(
     slot_stream text[],
-    command_parts integer[], command_key text[],
-    part_slot integer[], part_expected integer[], part_size integer[],
-    event_part integer[], event_index integer[], event_stream text[], event_type text[], event_id uuid[],
-    event_command text[], event_command_size integer[], event_correlation text[], event_causation text[],
-    event_data text[], event_metadata text[],
+    command_parts integer[], command_key text[], command_fingerprint text[], command_size integer[],
+    command_correlation text[], command_causation text[], command_metadata text[],
+    part_command integer[], part_slot integer[], part_expected integer[], part_size integer[],
+    event_part integer[], event_index integer[], event_type text[], event_id uuid[], event_data text[],
     OUT outcomes integer[], OUT failed_parts integer[], OUT actuals integer[],
     OUT versions integer[], OUT positions bigint[]
   ) LANGUAGE plpgsql
-    SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+    ${settings}
   AS $$
   DECLARE
     head bigint;
@@ -38,15 +51,7 @@ export const appendFunction = (schema: string, channel: string): string => `
     first_part integer;
     failed integer;
     recorded timestamptz;
-  BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-      RAISE EXCEPTION 'append needs READ COMMITTED: a snapshot from before the lock would hide the latest events'
-        USING ERRCODE = 'invalid_transaction_state';
-    END IF;
-    IF current_setting('synchronous_commit') = 'off' THEN
-      PERFORM set_config('synchronous_commit', 'on', true);
-    END IF;
-    PERFORM pg_advisory_xact_lock(1129270608, '${schema}.events'::regclass::oid::integer);
+  BEGIN${begin(schema)}
 
     SELECT coalesce(max(global_position), 0) INTO head FROM ${schema}.events;
     tip := head;
@@ -103,17 +108,66 @@ export const appendFunction = (schema: string, channel: string): string => `
     IF tip > head THEN
       recorded := clock_timestamp();
       INSERT INTO ${schema}.events (
-        global_position, stream_id, version, type, event_id, command_id, command_size, correlation_id, causation_id,
-        data, metadata, recorded_at
+        global_position, stream_id, version, type, event_id, command_id, command_size, fingerprint, correlation_id,
+        causation_id, data, metadata, recorded_at
       )
-      SELECT first_position[e.part] + e.index, e.stream_id, first_version[e.part] + e.index, e.type, e.id,
-        e.command_id, e.command_size, e.correlation_id, e.causation_id, e.data::json, e.metadata::json, recorded
-      FROM unnest(
-        event_part, event_index, event_stream, event_type, event_id, event_command, event_command_size,
-        event_correlation, event_causation, event_data, event_metadata
-      ) AS e(part, index, stream_id, type, id, command_id, command_size, correlation_id, causation_id, data, metadata)
+      SELECT first_position[e.part] + e.index, slot_stream[part_slot[e.part]], first_version[e.part] + e.index, e.type,
+        e.id, command_key[part_command[e.part]],
+        CASE WHEN e.first THEN command_size[part_command[e.part]] END,
+        CASE WHEN e.first THEN command_fingerprint[part_command[e.part]] END,
+        command_correlation[part_command[e.part]], command_causation[part_command[e.part]], e.data::json,
+        command_metadata[part_command[e.part]]::json, recorded
+      FROM (
+        SELECT u.*, u.index = 0 AND part_command[u.part] IS DISTINCT FROM part_command[u.part - 1] AS first
+        FROM unnest(event_part, event_index, event_type, event_id, event_data) AS u(part, index, type, id, data)
+      ) AS e
       WHERE first_position[e.part] > 0;
       PERFORM pg_notify('${channel}', tip::text);
     END IF;
+  END $$
+`
+
+/**
+ * Appends a command that has one event, alone in its transaction: the same as the general function, outcomes included.
+ * Every expression of a function is set up anew in each transaction, so few statements make a short append; the reason
+ * why nothing was inserted is looked up only then.
+ */
+export const appendOneFunction = (schema: string, channel: string): string => `
+  CREATE FUNCTION ${schema}.append_one(
+    stream text, expected integer, name text, id uuid, command text, fingerprint text, correlation text, causation text,
+    body text, metadata text,
+    OUT outcome integer, OUT actual integer, OUT version integer, OUT place bigint
+  ) LANGUAGE plpgsql
+    ${settings}
+  AS $$
+  BEGIN
+    ${begin(schema)}
+
+    INSERT INTO ${schema}.events (
+      global_position, stream_id, version, type, event_id, command_id, command_size, fingerprint, correlation_id,
+      causation_id, data, metadata, recorded_at
+    )
+    SELECT coalesce((
+        SELECT e.global_position FROM ${schema}.events e ORDER BY e.global_position DESC LIMIT 1
+      ), 0) + 1, stream, s.standing + 1, name, id, command, 1, append_one.fingerprint, correlation, causation, body::json,
+      append_one.metadata::json, clock_timestamp()
+    FROM (SELECT coalesce((
+      SELECT e.version FROM ${schema}.events e WHERE e.stream_id = stream ORDER BY e.version DESC LIMIT 1
+    ), -1) AS standing OFFSET 0) AS s
+    WHERE (expected = s.standing OR expected = -3 OR (expected = -2 AND s.standing >= 0))
+      AND NOT EXISTS (SELECT FROM ${schema}.events e WHERE e.command_id = command AND e.command_size IS NOT NULL)
+    RETURNING events.version, events.global_position INTO version, place;
+
+    IF place IS NOT NULL THEN
+      outcome := 0;
+      PERFORM pg_notify('${channel}', place::text);
+      RETURN;
+    END IF;
+    SELECT CASE WHEN EXISTS (
+        SELECT FROM ${schema}.events e WHERE e.command_id = command AND e.command_size IS NOT NULL
+      ) THEN 2 ELSE 1 END, coalesce((
+        SELECT e.version FROM ${schema}.events e WHERE e.stream_id = stream ORDER BY e.version DESC LIMIT 1
+      ), -1)
+      INTO outcome, actual;
   END $$
 `

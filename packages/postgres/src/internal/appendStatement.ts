@@ -104,53 +104,88 @@ const expectedCode = (expected: ExpectedVersion): number => {
   }
 }
 
-/** The statement; its text never changes, so a connection prepares it once. */
-export const text = (schema: string): string =>
-  `SELECT outcomes, failed_parts, actuals, versions, positions FROM ${schema}.append(
-    $1::text[], $2::int[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::text[], $10::text[],
-    $11::uuid[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[])`
+/** A statement that appends a group, and what reads its one row: an answer for each command, in their order. */
+export interface Statement {
+  readonly text: string
+  readonly parameters: ReadonlyArray<unknown>
+  readonly answers: (row: ReadonlyArray<unknown>) => ReadonlyArray<Answer>
+}
 
-/** The statement's parameters: see the function for what each holds. */
-export const parameters = (commands: ReadonlyArray<Command>): ReadonlyArray<unknown> => {
+/** The statements' texts never change, so a connection prepares each once. */
+export const make = (schema: string): (commands: ReadonlyArray<Command>) => Statement => {
+  const append = `SELECT outcomes, failed_parts, actuals, versions, positions FROM ${schema}.append(
+    $1::text[], $2::int[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
+    $11::int[], $12::int[], $13::int[], $14::int[], $15::text[], $16::uuid[], $17::text[])`
+  const appendOne = `SELECT outcome, actual, version, place FROM ${schema}.append_one(
+    $1::text, $2::int, $3::text, $4::uuid, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text)`
+  return (commands) => {
+    const [command] = commands
+    return command !== undefined && commands.length === 1 && command.size === 1
+      ? { text: appendOne, parameters: parametersOfOne(command), answers: (row) => [answerOfOne(row as RowOfOne)] }
+      : { text: append, parameters: parameters(commands), answers: (row) => answers(commands, row as Row) }
+  }
+}
+
+/** Kept only where it says more than the command id does. */
+const besides = (id: string, commandId: string): string | null => id === commandId ? null : id
+
+const parametersOfOne = ({ context, metadata, parts: [part] }: Command): ReadonlyArray<unknown> => {
+  const { causationId, commandId, correlationId, fingerprint } = context
+  return [
+    part.streamId,
+    expectedCode(part.expected),
+    part.events[0].type,
+    part.eventIds[0]!,
+    commandId,
+    text(fingerprint ?? null),
+    text(besides(correlationId, commandId)),
+    text(besides(causationId, commandId)),
+    part.bodies[0]!,
+    text(metadata)
+  ]
+}
+
+/** See the function for what each holds. */
+const parameters = (commands: ReadonlyArray<Command>): ReadonlyArray<unknown> => {
   const slots = new Map<string, number>()
   const commandParts: Array<number> = []
   const commandKey: Array<string> = []
+  const commandFingerprint: Array<string | null> = []
+  const commandSize: Array<number> = []
+  const commandCorrelation: Array<string | null> = []
+  const commandCausation: Array<string | null> = []
+  const commandMetadata: Array<string | null> = []
+  const partCommand: Array<number> = []
   const partSlot: Array<number> = []
   const partExpected: Array<number> = []
   const partSize: Array<number> = []
   const eventPart: Array<number> = []
   const eventIndex: Array<number> = []
-  const eventStream: Array<string> = []
   const eventType: Array<string> = []
   const eventId: Array<string> = []
-  const eventCommand: Array<string> = []
-  const eventCommandSize: Array<number | null> = []
-  const eventCorrelation: Array<string | null> = []
-  const eventCausation: Array<string | null> = []
   const eventData: Array<string> = []
-  const eventMetadata: Array<string | null> = []
   for (const { context, metadata, parts, size } of commands) {
-    const { causationId, commandId, correlationId } = context
+    const { causationId, commandId, correlationId, fingerprint } = context
     commandParts.push(parts.length)
     commandKey.push(commandId)
-    for (const [nr, { bodies, eventIds, events, expected, streamId }] of parts.entries()) {
+    commandFingerprint.push(fingerprint ?? null)
+    commandSize.push(size)
+    commandCorrelation.push(besides(correlationId, commandId))
+    commandCausation.push(besides(causationId, commandId))
+    commandMetadata.push(metadata)
+    for (const { bodies, eventIds, events, expected, streamId } of parts) {
       let slot = slots.get(streamId)
       if (slot === undefined) slots.set(streamId, slot = slots.size + 1)
+      partCommand.push(commandParts.length)
       partSlot.push(slot)
       partExpected.push(expectedCode(expected))
       partSize.push(events.length)
       for (let i = 0; i < events.length; i++) {
         eventPart.push(partSlot.length)
         eventIndex.push(i)
-        eventStream.push(streamId)
         eventType.push(events[i]!.type)
         eventId.push(eventIds[i]!)
-        eventCommand.push(commandId)
-        eventCommandSize.push(nr === 0 && i === 0 ? size : null)
-        eventCorrelation.push(correlationId === commandId ? null : correlationId)
-        eventCausation.push(causationId === commandId ? null : causationId)
         eventData.push(bodies[i]!)
-        eventMetadata.push(metadata)
       }
     }
   }
@@ -158,29 +193,30 @@ export const parameters = (commands: ReadonlyArray<Command>): ReadonlyArray<unkn
     texts([...slots.keys()]),
     ints(commandParts),
     texts(commandKey),
+    texts(commandFingerprint),
+    ints(commandSize),
+    texts(commandCorrelation),
+    texts(commandCausation),
+    texts(commandMetadata),
+    ints(partCommand),
     ints(partSlot),
     ints(partExpected),
     ints(partSize),
     ints(eventPart),
     ints(eventIndex),
-    texts(eventStream),
     texts(eventType),
     parameter(PgTypes.OID.uuidArray, eventId),
-    texts(eventCommand),
-    ints(eventCommandSize),
-    texts(eventCorrelation),
-    texts(eventCausation),
-    texts(eventData),
-    texts(eventMetadata)
+    texts(eventData)
   ]
 }
 
-/** The types are stated, because none can be read off an array that holds only nulls. */
-const parameter = (oid: number, value: ReadonlyArray<string | number | null>): PgTypes.Parameter => ({
+/** The types are stated, because none can be read off a null, or an array that holds only nulls. */
+const parameter = (oid: number, value: ReadonlyArray<string | number | null> | string | null): PgTypes.Parameter => ({
   [PgTypes.ParameterTypeId]: PgTypes.ParameterTypeId,
   oid,
   value
 })
+const text = (value: string | null) => parameter(PgTypes.OID.text, value)
 const texts = (values: ReadonlyArray<string | null>) => parameter(PgTypes.OID.textArray, values)
 const ints = (values: ReadonlyArray<number | null>) => parameter(PgTypes.OID.int4Array, values)
 
@@ -190,8 +226,11 @@ export type Answer =
   | { readonly _tag: "Conflict"; readonly part: number; readonly actual: number }
   | { readonly _tag: "Known" }
 
-/** The columns of the function's one row. */
-export type Row = readonly [
+/** The columns of the function for one event. */
+type RowOfOne = readonly [outcome: number, actual: number | null, version: number | null, place: bigint | null]
+
+/** The columns of the general function. */
+type Row = readonly [
   outcomes: ReadonlyArray<number>,
   failedParts: ReadonlyArray<number>,
   actuals: ReadonlyArray<number>,
@@ -199,8 +238,18 @@ export type Row = readonly [
   positions: ReadonlyArray<bigint>
 ]
 
-/** One answer for each command, in their order. */
-export const answers = (
+const answerOfOne = ([outcome, actual, version, place]: RowOfOne): Answer => {
+  switch (outcome) {
+    case 0:
+      return { _tag: "Stored", results: [{ version: version!, globalPosition: place!, duplicate: false }] }
+    case 1:
+      return { _tag: "Conflict", part: 0, actual: actual! }
+    default:
+      return { _tag: "Known" }
+  }
+}
+
+const answers = (
   commands: ReadonlyArray<Command>,
   [outcomes, failedParts, actuals, versions, positions]: Row
 ): ReadonlyArray<Answer> => {

@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
-import { appendFunction } from "./appendFunction.ts"
+import { appendFunction, appendOneFunction } from "./appendFunction.ts"
 
 /** The channel on which appends are announced. */
 export const channel = (schema: string): string => `${schema}_events`
@@ -28,6 +28,7 @@ const events = (schema: string): ReadonlyArray<string> => [
     event_id uuid NOT NULL,
     command_id text COLLATE "C" NOT NULL,
     command_size integer,
+    fingerprint text COLLATE "C",
     correlation_id text COLLATE "C",
     causation_id text COLLATE "C",
     data json NOT NULL,
@@ -41,6 +42,8 @@ const events = (schema: string): ReadonlyArray<string> => [
   `COMMENT ON COLUMN ${schema}.events.version IS 'Place in the stream, from 0, without gaps.'`,
   `COMMENT ON COLUMN ${schema}.events.command_size IS
     'How many events the command stored; set on its first event only. They stand at consecutive global positions.'`,
+  `COMMENT ON COLUMN ${schema}.events.fingerprint IS
+    'A digest of the command, if it carried one; set on its first event only. It tells a repetition from another command.'`,
   `COMMENT ON COLUMN ${schema}.events.correlation_id IS 'Null means: the command id.'`,
   `COMMENT ON COLUMN ${schema}.events.causation_id IS 'Null means: the command id.'`
 ]
@@ -66,7 +69,12 @@ const migrations = (schema: string) =>
     "0001_log": Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const name = quoted(schema)
-      const statements = [...events(name), ...immutability(name), appendFunction(name, channel(schema))]
+      const statements = [
+        ...events(name),
+        ...immutability(name),
+        appendFunction(name, channel(schema)),
+        appendOneFunction(name, channel(schema))
+      ]
       for (const statement of statements) yield* sql.unsafe(statement)
     })
   })
