@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Meta } from "./Action.ts"
@@ -23,6 +24,7 @@ import { type AppendError, CommandIdConflict, type EventStoreError, VersionConfl
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 import * as Fx from "./Fx.ts"
 import * as History from "./History.ts"
+import { fingerprint } from "./internal/fingerprint.ts"
 import { type Instance, Instances } from "./internal/Instances.ts"
 import { dispatcherKey, Interpreter } from "./internal/Interpreter.ts"
 import * as Snapshotting from "./internal/Snapshotting.ts"
@@ -54,7 +56,9 @@ export interface AggregateStore<S, C, E, R> {
    * refuses. When another process appended first, the state is brought up to date and the command decided again. What
    * else the command and its events lead to starts once they are stored.
    *
-   * With a `commandId`, dispatching the same command again changes nothing and returns the first outcome.
+   * With a `commandId`, dispatching the same command again changes nothing and returns the first outcome; another command
+   * under the same id fails with {@link CommandIdConflict}. What counts as the same is the command as its schemas encode
+   * it, or the `fingerprint` that comes with it.
    */
   readonly dispatch: (
     id: string,
@@ -135,7 +139,8 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
   options: AggregateStoreOptions & Merging<NoInfer<S>, NoInfer<E>> = {}
 ): Effect.Effect<AggregateStore<S, C, E, R>, never, EventStore | N> =>
   Effect.gen(function*() {
-    const { category } = definition
+    const { actions, category } = definition
+    const encodeCommand = Schema.encodeResult(actions.Command)
     const events = yield* EventStore
     const context = yield* Effect.context<N>()
     const clock = yield* Clock.Clock
@@ -218,7 +223,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       if (given.commandId === undefined) return answer(instance, next, meta)
       // What the state refuses or finds done now may be this very command, stored by an earlier attempt.
       return Effect.flatMap(
-        firstOutcome(instance.streamId, given.commandId),
+        firstOutcome(instance.streamId, given.commandId, given.fingerprint),
         (first) => first === undefined ? answer(instance, next, meta) : Effect.succeed(first)
       )
     }
@@ -276,7 +281,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         ({ duplicate, globalPosition, version }) => {
           if (duplicate) {
             // A store that reports a duplicate has its events, so an outcome there is.
-            return Effect.map(firstOutcome(instance.streamId, commandId), (first) => first!)
+            return Effect.map(firstOutcome(instance.streamId, commandId, given.fingerprint), (first) => first!)
           }
           instance.current = { state, version, globalPosition }
           instance.loaded = true
@@ -297,18 +302,28 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
 
     const firstOutcome = (
       streamId: StreamId,
-      commandId: string
+      commandId: string,
+      fingerprint: string | undefined
     ): Effect.Effect<Outcome<S, E> | undefined, History.ReadError | CommandIdConflict> =>
       Effect.gen(function*() {
         const stored = yield* history.ofCommand(commandId)
         const last = stored.at(-1)?.recorded
         if (last === undefined) return undefined
-        if (last.streamId !== streamId) {
+        const known = stored[0]!.recorded.fingerprint
+        const isAnother = fingerprint !== undefined && known !== undefined && fingerprint !== known
+        if (last.streamId !== streamId || isAnother) {
           return yield* new CommandIdConflict({ commandId, streamIds: [streamId], storedStreamIds: [last.streamId] })
         }
         const then = yield* history.stateAt(streamId, last)
         return { ...then, events: stored.map(({ event }) => event), duplicate: true }
       })
+
+    /** A repetition may decide other events, on a newer state, so it is the command that tells it from another one. */
+    const fingerprinted = (command: C, given: AppendOptions): AppendOptions => {
+      if (given.commandId === undefined || given.fingerprint !== undefined) return given
+      const encoded = encodeCommand(command)
+      return Result.isFailure(encoded) ? given : { ...given, fingerprint: fingerprint(encoded.success as Schema.Json) }
+    }
 
     const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }
 
@@ -330,7 +345,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         const streamId = Aggregate.streamId(definition, id)
         if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
         const instance = instances.get(streamId.success)
-        const asked = { command, given, meta: metaOf(given, now()) }
+        const asked = { command, given: fingerprinted(command, given), meta: metaOf(given, now()) }
         const attempt = Effect.suspend(() =>
           instance.loaded
             ? step(instance, asked, "from before")

@@ -13,6 +13,8 @@ import * as Stream from "effect/Stream"
 import { type AppendError, CommandIdConflict, type EventStoreError } from "./EventStoreError.ts"
 import type { ExpectedVersion } from "./ExpectedVersion.ts"
 import { refusal } from "./internal/appendRules.ts"
+import { sameJson } from "./internal/sameJson.ts"
+import { storedJson } from "./internal/storedJson.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
 import * as UuidV7 from "./UuidV7.ts"
@@ -27,8 +29,9 @@ export interface StreamAppend {
 /** What accompanies the events of an append. */
 export interface AppendOptions {
   /**
-   * Makes the append idempotent: when events were stored under this id before, they are not stored again and the first
-   * outcome is returned. At most 255 characters. A fresh UUIDv7 when left out.
+   * Makes the append idempotent: when these events were stored under this id before, they are not stored again and the
+   * first outcome is returned. Other events under the same id are refused. At most 255 characters. A fresh UUIDv7 when
+   * left out.
    */
   readonly commandId?: string | undefined
   /** The id of the action that started the conversation; the command id when left out. */
@@ -87,6 +90,12 @@ export interface ReadAllOptions {
   readonly names?: ReadonlyArray<string> | undefined
 }
 
+/** An event, as those of a command are read. */
+export interface CommandEvent extends RecordedEvent {
+  /** On the command's first event: the fingerprint that came with the append, if one did. */
+  readonly fingerprint?: string | undefined
+}
+
 /** A page of the log, in order of global position. */
 export interface LogPage {
   readonly events: ReadonlyArray<RecordedEvent>
@@ -122,7 +131,7 @@ export interface Operations {
   /** Reads a page of the log. No event that is or will be committed at or before `position` is missing from the pages. */
   readonly readAll: (options: ReadAllOptions) => Effect.Effect<LogPage, EventStoreError>
   /** The events that the command with this id stored, in order; none when it stored none. */
-  readonly readCommand: (commandId: string) => Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError>
+  readonly readCommand: (commandId: string) => Effect.Effect<ReadonlyArray<CommandEvent>, EventStoreError>
   /**
    * Begins to listen for appends. The effect it returns waits until something may have been appended since the last
    * wait (at first: since listening began), and then returns at once. It may wake for nothing; it never sleeps through.
@@ -187,18 +196,42 @@ const subscribe = (operations: Operations): Service["subscribe"] => ({ after, na
       }))
   }))
 
+/** Whether each stream was given the same events, whatever the order of the streams. */
+const sameEvents = (appends: ReadonlyArray<StreamAppend>, stored: ReadonlyArray<RecordedEvent>): boolean => {
+  const asked = new Map<string, Array<EncodedEvent>>()
+  for (const { events, streamId } of appends) {
+    const before = asked.get(streamId)
+    if (before === undefined) asked.set(streamId, [...events])
+    else before.push(...events)
+  }
+  const next = new Map<string, number>()
+  let count = 0
+  for (const events of asked.values()) count += events.length
+  return count === stored.length && stored.every(({ data, streamId, type }) => {
+    const index = next.get(streamId) ?? 0
+    next.set(streamId, index + 1)
+    const event = asked.get(streamId)?.[index]
+    return event !== undefined && event.type === type && sameJson(storedJson(event.data), data)
+  })
+}
+
 /**
  * The outcomes of appends whose command id stored these events before: for implementations, which must answer a
- * repetition with what the first one got. It is refused when it asks for other streams than the first did.
+ * repetition with what the first one got. What is no repetition is refused: what asks for other streams, and what asks
+ * for other events there; where both carry a fingerprint, these say whether it is one and the events do not matter.
  */
 export const firstOutcomes = (
-  commandId: string,
+  { commandId, fingerprint }: Pick<AppendContext, "commandId" | "fingerprint">,
   appends: ReadonlyArray<StreamAppend>,
-  stored: ReadonlyArray<RecordedEvent>
+  stored: ReadonlyArray<CommandEvent>
 ): Result.Result<ReadonlyArray<Pick<AppendResult, "version" | "globalPosition">>, CommandIdConflict> => {
   const lastOf = new Map(stored.map((event) => [event.streamId, event]))
   const streamIds = new Set<string>(appends.map(({ streamId }) => streamId))
-  if (streamIds.size !== lastOf.size || [...streamIds].some((streamId) => !lastOf.has(streamId))) {
+  const sameStreams = streamIds.size === lastOf.size && [...streamIds].every((streamId) => lastOf.has(streamId))
+  const known = stored[0]?.fingerprint
+  const isRepetition = sameStreams &&
+    (fingerprint === undefined || known === undefined ? sameEvents(appends, stored) : fingerprint === known)
+  if (!isRepetition) {
     return Result.fail(
       new CommandIdConflict({ commandId, streamIds: [...streamIds], storedStreamIds: [...lastOf.keys()] })
     )

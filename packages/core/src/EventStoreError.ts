@@ -24,7 +24,7 @@ export class VersionConflict extends Schema.TaggedError<VersionConflict>()("Vers
   }
 }
 
-/** The command id was used before, for an append to other streams. Nothing was stored. */
+/** The command id was used before, for an append of something else. Nothing was stored. */
 export class CommandIdConflict extends Schema.TaggedError<CommandIdConflict>()("CommandIdConflict", {
   commandId: Schema.String,
   streamIds: Schema.Array(Schema.String),
@@ -32,10 +32,14 @@ export class CommandIdConflict extends Schema.TaggedError<CommandIdConflict>()("
   storedStreamIds: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `Command id ${JSON.stringify(this.commandId)} already stored events in ${
-      this.storedStreamIds.join(", ")
-    }, ` +
-      `so it cannot append to ${this.streamIds.join(", ")}: two commands share one id`
+    const id = JSON.stringify(this.commandId)
+    const stored = this.storedStreamIds.join(", ")
+    const same = this.streamIds.length === this.storedStreamIds.length &&
+      this.streamIds.every((streamId) => this.storedStreamIds.includes(streamId))
+    const other = same
+      ? `Command id ${id} already stored something else in ${stored}`
+      : `Command id ${id} already stored events in ${stored}, so it cannot append to ${this.streamIds.join(", ")}`
+    return `${other}: two commands share one id. Give each command its own`
   }
 }
 

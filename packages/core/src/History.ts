@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Aggregate } from "./Aggregate.ts"
 import type { EventDecodeFailed, UnknownEventType } from "./EventError.ts"
-import type { Service } from "./EventStore.ts"
+import type { CommandEvent, Service } from "./EventStore.ts"
 import type { EventStoreError } from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 import type { RecordedEvent } from "./RecordedEvent.ts"
@@ -26,9 +26,9 @@ export interface Current<out S> {
 export type Moment = { readonly version: number } | { readonly time: number }
 
 /** An event of an instance's history: as the feature knows it, and as the log holds it. */
-export interface Recorded<out E> {
+export interface Recorded<out E, out Stored extends RecordedEvent = RecordedEvent> {
   readonly event: E
-  readonly recorded: RecordedEvent
+  readonly recorded: Stored
 }
 
 /** What lies behind a known state. */
@@ -57,7 +57,7 @@ export interface History<S, E> {
   /** The events, oldest first; all, or those from a version on. */
   readonly events: (streamId: StreamId, from?: number) => Stream.Stream<Recorded<E>, ReadError>
   /** The events that a command stored, in any stream; none when it stored none. */
-  readonly ofCommand: (commandId: string) => Effect.Effect<ReadonlyArray<Recorded<E>>, ReadError>
+  readonly ofCommand: (commandId: string) => Effect.Effect<ReadonlyArray<Recorded<E, CommandEvent>>, ReadError>
 }
 
 /** The histories of an aggregate's instances in an event store. */
@@ -87,8 +87,8 @@ export const make = <S, C extends { readonly _tag: string }, E extends { readonl
       (state, page) => Effect.fromResult(applyAll(state, page))
     )
 
-  const decode = (recorded: RecordedEvent) =>
-    Effect.fromResult(Result.map(actions.decode(recorded), (event): Recorded<E> => ({ event, recorded })))
+  const decode = <Stored extends RecordedEvent>(recorded: Stored) =>
+    Effect.fromResult(Result.map(actions.decode(recorded), (event): Recorded<E, Stored> => ({ event, recorded })))
 
   return {
     origin,
@@ -116,6 +116,7 @@ export const make = <S, C extends { readonly _tag: string }, E extends { readonl
           : Stream.takeWhile(store.load(streamId), (event) => event.recordedAt <= moment.time)
       ),
     events: (streamId, from) => Stream.mapEffect(store.load(streamId, { from }), decode),
-    ofCommand: (commandId) => Effect.flatMap(store.readCommand(commandId), Effect.forEach(decode))
+    ofCommand: (commandId) =>
+      Effect.flatMap(store.readCommand(commandId), Effect.forEach((recorded) => decode(recorded)))
   }
 }

@@ -20,7 +20,7 @@ interface Log {
   readonly all: Array<RecordedEvent>
   readonly streams: Map<string, Array<RecordedEvent>>
   /** The events that each command stored. */
-  readonly commands: Map<string, ReadonlyArray<RecordedEvent>>
+  readonly commands: Map<string, ReadonlyArray<EventStore.CommandEvent>>
   readonly listeners: Set<Queue.Queue<void>>
 }
 
@@ -46,7 +46,7 @@ const write = (
   context: EventStore.AppendContext,
   recordedAt: number
 ): Results => {
-  const { causationId, commandId, correlationId } = context
+  const { causationId, commandId, correlationId, fingerprint } = context
   const metadata = storedJson(context.metadata)
   const bodies = appends.map(({ events }) => events.map((event) => storedJson(event.data)))
   const written: Array<RecordedEvent> = []
@@ -73,7 +73,11 @@ const write = (
     }
     return { version: stream.length - 1, globalPosition: BigInt(log.all.length), duplicate: false }
   })
-  log.commands.set(commandId, Object.freeze(written))
+  const [first, ...others] = written
+  log.commands.set(
+    commandId,
+    Object.freeze(fingerprint === undefined ? written : [Object.freeze({ ...first!, fingerprint }), ...others])
+  )
   for (const listener of log.listeners) Queue.offerUnsafe(listener, undefined)
   return results as unknown as Results
 }
@@ -82,7 +86,7 @@ const transact = (log: Log): EventStore.Operations["transact"] => (appends, cont
   Effect.clockWith((clock): ReturnType<EventStore.Operations["transact"]> => {
     const known = log.commands.get(context.commandId)
     if (known !== undefined) {
-      const first = EventStore.firstOutcomes(context.commandId, appends, known)
+      const first = EventStore.firstOutcomes(context, appends, known)
       return Effect.fromResult(
         Result.map(first, (results) => results.map((result) => ({ ...result, duplicate: true })) as unknown as Results)
       )

@@ -422,6 +422,47 @@ describe("command ids", () => {
       assert.deepStrictEqual(another, { ...first, events: [] })
     }))
 
+  const Tally = Action.define("Tally", {
+    commands: { Count: { of: Schema.String, at: Schema.Date } },
+    events: { Counted: Event.v1({ total: Schema.Int }) }
+  })
+  const tally = Aggregate.define(Tally, {
+    initial: 0,
+    decide: (total, command) =>
+      command.of === "" ? Fx.reject({ _tag: "Empty" }) : Fx.append(Tally.Counted({ total: total + 1 })),
+    evolve: (_, { total }) => total
+  })
+  const count = (of: string, time = 0) => Tally.Count({ of, at: new Date(time) })
+
+  it.effect("T08: also when it would now be decided otherwise", () =>
+    Effect.gen(function*() {
+      const events = yield* MemoryEventStore.make
+      const tallies = yield* Effect.provideService(Store.aggregate(tally), EventStore, events)
+      const first = yield* tallies.dispatch("1", count("sheep"), { commandId: "c" })
+      yield* tallies.dispatch("1", count("goats"))
+      const restarted = yield* Effect.provideService(Store.aggregate(tally), EventStore, events)
+      for (const { dispatch } of [tallies, restarted]) {
+        const again = yield* dispatch("1", count("sheep"), { commandId: "c" })
+        assert.deepStrictEqual(again, { ...first, duplicate: true })
+      }
+      assert.strictEqual((yield* restarted.state("1")).version, 1)
+    }))
+
+  it.effect("T09: another command under the same id is refused, whether the state accepts it or not", () =>
+    Effect.gen(function*() {
+      const tallies = yield* Effect.provideService(Store.aggregate(tally), EventStore, yield* MemoryEventStore.make)
+      yield* tallies.dispatch("1", count("sheep"), { commandId: "c" })
+      for (const other of [count("goats"), count("sheep", 1), count("")]) {
+        const error = yield* Effect.flip(tallies.dispatch("1", other, { commandId: "c" }))
+        assert.instanceOf(error, CommandIdConflict)
+        assert.include(error.message, "something else")
+      }
+      assert.strictEqual((yield* tallies.state("1")).version, 0)
+      const given = { commandId: "d", fingerprint: "as the caller sees it" }
+      yield* tallies.dispatch("1", count("sheep"), given)
+      assert.isTrue((yield* tallies.dispatch("1", count("goats"), given)).duplicate)
+    }))
+
   it.live("50 times at once, and it is stored once", () =>
     Effect.gen(function*() {
       const accounts = yield* over(yield* MemoryEventStore.make)

@@ -85,7 +85,7 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
    * The caller's fiber may be in a transaction of its own, whose snapshot need not show what was committed since. The
    * look-up stays out of it, as the append does.
    */
-  const storedBy = (commandId: string): Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError> =>
+  const storedBy = (commandId: string): Effect.Effect<ReadonlyArray<EventStore.CommandEvent>, EventStoreError> =>
     readCommand(commandId).pipe(
       Effect.retry({ schedule: resend, while: isRetryable }),
       Effect.updateContext((context: Context.Context<never>): Context.Context<never> =>
@@ -97,7 +97,7 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
   const known = ({ context, parts }: AppendStatement.Command): Effect.Effect<Appended, AppendFailure> =>
     Effect.flatMap(storedBy(context.commandId), (events) => {
       const duplicate = events[0]?.eventId !== parts[0].eventIds[0]
-      const first = EventStore.firstOutcomes(context.commandId, parts, events)
+      const first = EventStore.firstOutcomes(context, parts.map(AppendStatement.sent), events)
       return Effect.fromResult(
         Result.map(first, (results) => results.map((result) => ({ ...result, duplicate })) as unknown as Appended)
       )
@@ -214,13 +214,20 @@ const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["r
 
 const makeReadCommand = (client: PgClient, schema: string): EventStore.Operations["readCommand"] => {
   const text = `
-    SELECT ${columns} FROM ${schema}.events, (
+    SELECT fingerprint, ${columns} FROM ${schema}.events, (
       SELECT global_position AS first, command_size AS size FROM ${schema}.events
       WHERE command_id = $1 AND command_size IS NOT NULL
     ) AS command
     WHERE global_position >= command.first AND global_position < command.first + command.size
     ORDER BY global_position`
-  return (commandId) => rows("read a command's events", client.unsafe(text, [commandId]))
+  return (commandId) =>
+    Effect.mapBoth(client.unsafe(text, [commandId]).values, {
+      onFailure: failed("read a command's events"),
+      onSuccess: (values) =>
+        values.map(([fingerprint, ...row]) =>
+          typeof fingerprint === "string" ? { ...recorded(row), fingerprint } : recorded(row)
+        )
+    })
 }
 
 /** Brings the schema up to date and opens the store. */

@@ -4,6 +4,7 @@
 import type * as EventStore from "@composable-ts/core/EventStore"
 import { EventStoreError, InvalidAppend } from "@composable-ts/core/EventStoreError"
 import type { ExpectedVersion } from "@composable-ts/core/ExpectedVersion"
+import type { EncodedEvent } from "@composable-ts/core/RecordedEvent"
 import * as UuidV7 from "@composable-ts/core/UuidV7"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import type { NonEmptyReadonlyArray } from "effect/Array"
@@ -23,6 +24,12 @@ export interface Command {
 interface Part extends EventStore.StreamAppend {
   readonly bodies: ReadonlyArray<string>
   readonly eventIds: ReadonlyArray<string>
+}
+
+/** What was sent, be it that its owner has changed it since. */
+export const sent = ({ bodies, events, expected, streamId }: Part): EventStore.StreamAppend => {
+  const [first, ...rest] = events.map((event, i): EncodedEvent => ({ ...event, data: JSON.parse(bodies[i]!) }))
+  return { streamId, expected, events: [first!, ...rest] }
 }
 
 /** What the whole of an append may weigh, in characters; PostgreSQL's own limit for a parameter is 1 GB. */

@@ -1,7 +1,9 @@
-import type { AppendResult } from "@composable-ts/core/EventStore"
+import type { AppendResult, StreamAppend } from "@composable-ts/core/EventStore"
 import { CommandIdConflict } from "@composable-ts/core/EventStoreError"
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import assert from "node:assert/strict"
 import {
   assertConflict,
@@ -10,6 +12,7 @@ import {
   countFrom,
   freshId,
   freshStream,
+  noted,
   race,
   several,
   storesNothing,
@@ -84,8 +87,108 @@ export const idempotencyCases: ReadonlyArray<Case> = [
         yield* store.append(streamId, exact(2), several(4))
         yield* store.append(freshStream(), noStream, several(4))
         assert.deepEqual(plain(yield* storesNothing(store, append)), repetitionOf(first))
-        const other = store.append(streamId, any, several(5), { commandId })
-        assert.deepEqual(plain(yield* storesNothing(store, other)), repetitionOf(first))
+      })
+  },
+  {
+    name: "command id: T09: with other events than the first it is refused",
+    check: (store) =>
+      Effect.gen(function*() {
+        const [a, b] = [freshStream(), freshStream()]
+        const commandId = freshId()
+        const to = (streamId: typeof a, ...events: StreamAppend["events"]) => ({ streamId, expected: any, events })
+        yield* store.transact([to(a, counted(1), counted(2)), to(b, counted(3))], { commandId })
+        const others: ReadonlyArray<NonEmptyReadonlyArray<StreamAppend>> = [
+          [to(a, counted(1), counted(7)), to(b, counted(3))],
+          [to(a, counted(2), counted(1)), to(b, counted(3))],
+          [to(a, counted(1)), to(b, counted(3))],
+          [to(a, counted(1), counted(2), counted(2)), to(b, counted(3))],
+          [to(a, counted(1), counted(3)), to(b, counted(2))],
+          [to(a, counted(1), noted(null)), to(b, counted(3))],
+          [to(a, counted(1), { ...noted(null), data: counted(2).data }), to(b, counted(3))]
+        ]
+        for (const other of others) {
+          const error = yield* storesNothing(store, Effect.flip(store.transact(other, { commandId })))
+          assertIdConflict(error, { commandId, streamIds: [a, b], storedStreamIds: [a, b] })
+        }
+        const again = store.transact([to(b, counted(3)), to(a, counted(1)), to(a, counted(2))], { commandId })
+        assert.ok((yield* storesNothing(store, again)).every(({ duplicate }) => duplicate))
+      })
+  },
+  {
+    name: "command id: T09: the events of a repetition are compared as JSON",
+    check: (store) =>
+      Effect.gen(function*() {
+        const streamId = freshStream()
+        const commandId = freshId()
+        const data = { list: [1, { a: -0, b: "é\u0000\ud800" }, []], empty: {}, no: null, big: 1e308, small: 5e-324 }
+        const append = (note: Schema.Json) => store.append(streamId, any, [noted(note)], { commandId })
+        const first = yield* append(data)
+        const { list, ...others } = data
+        const reordered = { ...others, list: [1, { b: "é\u0000\ud800", a: 0 }, []] }
+        for (const same of [data, reordered]) {
+          assert.deepEqual(plain(yield* storesNothing(store, append(same))), repetitionOf(first))
+        }
+        const different: ReadonlyArray<Schema.Json> = [
+          null,
+          {},
+          others,
+          { ...data, more: null },
+          { ...data, list: [...list, null] },
+          { ...data, list: { 0: 1, 1: list[1]!, 2: [] } },
+          { ...data, empty: [] },
+          { ...data, no: false },
+          { ...data, big: "1e308" }
+        ]
+        for (const other of different) {
+          const error = yield* storesNothing(store, Effect.flip(append(other)))
+          assertIdConflict(error, { commandId, streamIds: [streamId], storedStreamIds: [streamId] })
+        }
+      })
+  },
+  {
+    name:
+      "command id: T09: of 50 at once with one id and two payloads, those of one are stored once, the others refused",
+    check: (store) =>
+      Effect.gen(function*() {
+        const streamId = freshStream()
+        const commandId = freshId()
+        const { lost, won } = yield* race(
+          countFrom(0, 50).map((i) => store.append(streamId, any, [counted(i % 2)], { commandId }))
+        )
+        assert.equal(won.length, 25)
+        assert.equal(won.filter(({ duplicate }) => !duplicate).length, 1)
+        for (const error of lost) {
+          assertIdConflict(error, { commandId, streamIds: [streamId], storedStreamIds: [streamId] })
+        }
+        assert.equal((yield* store.read(streamId)).length, 1)
+      })
+  },
+  {
+    name: "command id: a fingerprint tells a repetition from another command, whatever the events",
+    check: (store) =>
+      Effect.gen(function*() {
+        const [streamId, another] = [freshStream(), freshStream()]
+        const commandId = freshId()
+        const append = (count: number, fingerprint?: string, to = streamId) =>
+          store.append(to, any, [counted(count), counted(8)], { commandId, fingerprint })
+        const first = yield* append(1, "one")
+        for (const repetition of [append(1, "one"), append(2, "one"), append(1)]) {
+          assert.deepEqual(plain(yield* storesNothing(store, repetition)), repetitionOf(first))
+        }
+        for (const other of [append(1, "other"), append(2, "other"), append(2)]) {
+          const error = yield* storesNothing(store, Effect.flip(other))
+          assertIdConflict(error, { commandId, streamIds: [streamId], storedStreamIds: [streamId] })
+        }
+        const elsewhere = yield* storesNothing(store, Effect.flip(append(1, "one", another)))
+        assertIdConflict(elsewhere, { commandId, streamIds: [another], storedStreamIds: [streamId] })
+        assert.deepEqual((yield* store.readCommand(commandId)).map(({ fingerprint }) => fingerprint), [
+          "one",
+          undefined
+        ])
+        const plainId = freshId()
+        yield* store.append(streamId, any, [counted(1)], { commandId: plainId })
+        const late = store.append(streamId, any, [counted(2)], { commandId: plainId, fingerprint: "one" })
+        assert.ok((yield* storesNothing(store, Effect.flip(late))) instanceof CommandIdConflict)
       })
   },
   {

@@ -49,7 +49,8 @@ export const invalidAppendCases: ReadonlyArray<Case> = [
   ...noIds.flatMap(([article, id]) => [
     refused(`${article} command id ${JSON.stringify(id.slice(0, 20))}`, one, { commandId: id }),
     refused(`${article} correlation id ${JSON.stringify(id.slice(0, 20))}`, one, { correlationId: id }),
-    refused(`${article} causation id ${JSON.stringify(id.slice(0, 20))}`, one, { causationId: id })
+    refused(`${article} causation id ${JSON.stringify(id.slice(0, 20))}`, one, { causationId: id }),
+    refused(`${article} fingerprint ${JSON.stringify(id.slice(0, 20))}`, one, { fingerprint: id })
   ]),
   {
     name: "takes ids of 255 characters, whichever they are",
