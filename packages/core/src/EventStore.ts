@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import { type AppendError, CommandIdConflict, type EventStoreError } from "./EventStoreError.ts"
 import type { ExpectedVersion } from "./ExpectedVersion.ts"
 import { refusal } from "./internal/appendRules.ts"
+import { traced } from "./internal/appendSpan.ts"
 import { sameJson } from "./internal/sameJson.ts"
 import { storedJson } from "./internal/storedJson.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
@@ -265,7 +266,10 @@ export const make = (operations: Operations): Service => {
   const transact: Service["transact"] = (appends, options = {}) => {
     const refused = refusal(appends, options)
     return refused === undefined
-      ? Effect.clockWith((clock) => operations.transact(appends, contextOf(options, clock.currentTimeMillisUnsafe())))
+      ? traced(
+        appends,
+        Effect.clockWith((clock) => operations.transact(appends, contextOf(options, clock.currentTimeMillisUnsafe())))
+      )
       : Effect.fail(refused)
   }
   return {

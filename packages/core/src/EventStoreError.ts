@@ -50,6 +50,20 @@ export class InvalidAppend extends Schema.TaggedError<InvalidAppend>()("InvalidA
   }
 }
 
+/**
+ * The store has as many appends to do as it takes, and was told not to let callers wait. Nothing was stored; the same
+ * append may succeed a little later.
+ */
+export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
+  /** How many appends may be under way or waiting. */
+  capacity: Schema.Int
+}) {
+  override get message(): string {
+    return `The event store already has ${this.capacity} appends to do, which is its capacity: likely the database is ` +
+      "slower than the callers. Append again a little later, send less at a time, or let callers wait"
+  }
+}
+
 /** The store could not be reached, or failed. For an append: nothing was stored, or asking again by command id tells. */
 export class EventStoreError extends Schema.TaggedError<EventStoreError>()("EventStoreError", {
   /** The operation that failed: `append`, `read`, … */
@@ -65,4 +79,4 @@ export class EventStoreError extends Schema.TaggedError<EventStoreError>()("Even
 }
 
 /** All that can go wrong in an append. */
-export type AppendError = VersionConflict | CommandIdConflict | InvalidAppend | EventStoreError
+export type AppendError = VersionConflict | CommandIdConflict | InvalidAppend | Overloaded | EventStoreError

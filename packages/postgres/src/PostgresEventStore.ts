@@ -9,55 +9,74 @@ import {
   type AppendError,
   type CommandIdConflict,
   EventStoreError,
+  Overloaded,
   VersionConflict
 } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import * as AppendMetrics from "./internal/AppendMetrics.ts"
+import { commitSpan, spanOf } from "./internal/appendSpans.ts"
 import * as AppendStatement from "./internal/appendStatement.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel, migrate, quoted } from "./internal/schema.ts"
+import { resend, sendGroup } from "./internal/sendGroup.ts"
 import { isTransient } from "./internal/transient.ts"
 
 /** How the store works. */
 export interface Options {
   /** The schema that holds the log: lower-case letters, digits and `_`. Default `composable`. */
   readonly schema?: string | undefined
+  /** How appends are grouped, and how many may wait. */
+  readonly append?: AppendLimits | undefined
+}
+
+/** How appends are grouped into commits, and what happens when the database is slower than the callers. */
+export interface AppendLimits {
+  /** The most appends in one commit. Default 128. */
+  readonly groupSize?: number | undefined
+  /** The most that the events of one commit weigh, in characters of JSON; a heavier append goes alone. Default 4 Mi. */
+  readonly groupWeight?: number | undefined
+  /** How many appends may be under way or waiting. Default 10 000. */
+  readonly capacity?: number | undefined
+  /**
+   * What becomes of an append beyond the capacity: it waits for its turn (the default), or fails at once with
+   * `Overloaded`, for callers who would rather turn work away than let it pile up.
+   */
+  readonly whenFull?: "wait" | "fail" | undefined
 }
 
 const schemaShape = /^[a-z_][a-z0-9_]{0,50}$/
 
 type Appended = NonEmptyReadonlyArray<EventStore.AppendResult>
-type AppendFailure = VersionConflict | CommandIdConflict | EventStoreError
+type AppendFailure = VersionConflict | CommandIdConflict | Overloaded | EventStoreError
 type Submission = GroupCommit.Submission<AppendStatement.Command, Appended, AppendFailure>
 
-const limits: GroupCommit.Limits<AppendStatement.Command> = {
-  size: 128,
-  weight: 4 * 1024 * 1024,
+const limits = (
+  { capacity = 10_000, groupSize = 128, groupWeight = 4 * 1024 * 1024 }: AppendLimits
+): GroupCommit.Limits<AppendStatement.Command> => ({
+  size: groupSize,
+  weight: groupWeight,
   weigh: (command) => command.weight,
   key: (command) => command.context.commandId,
-  capacity: 10_000,
+  capacity,
   lanes: 2
-}
+})
 
-/** How long to try to find out what became of a group whose connection was lost. */
-const resend = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("500 millis")]).pipe(
-  Schedule.jittered,
-  Schedule.upTo({ duration: "10 seconds" })
-)
+const badLimit = ({ capacity = 1, groupSize = 1, groupWeight = 1 }: AppendLimits): string | undefined =>
+  Object.entries({ capacity, groupSize, groupWeight }).find(([, limit]) => !(Number.isSafeInteger(limit) && limit > 0))
+    ?.join(" of ")
 
 const failed = (operation: string) => (error: SqlError): EventStoreError =>
   new EventStoreError({ operation, retryable: isTransient(error), cause: error })
@@ -67,12 +86,16 @@ const defaultMaxMessageSize = 16 * 1024 * 1024
 
 const isRetryable = (error: EventStoreError): boolean => error.retryable
 
-const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
-  const error = Cause.findErrorOption(cause)
-  return Option.isSome(error) && isTransient(error.value)
+interface Appending {
+  readonly client: PgClient
+  /** The schema's name as SQL takes it. */
+  readonly schema: string
+  readonly limits: AppendLimits
+  readonly metrics: AppendMetrics.AppendMetrics
+  readonly readCommand: EventStore.Operations["readCommand"]
 }
 
-const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Operations["readCommand"]) => {
+const makeAppend = ({ client, limits: given, metrics, readCommand, schema }: Appending) => {
   const statement = AppendStatement.make(schema)
   const maxRowBytes = client.config.maxMessageSize ?? defaultMaxMessageSize
 
@@ -98,6 +121,7 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
     Effect.flatMap(storedBy(context.commandId), (events) => {
       const duplicate = events[0]?.eventId !== parts[0].eventIds[0]
       const first = EventStore.firstOutcomes(context, parts.map(AppendStatement.sent), events)
+      if (duplicate && Result.isSuccess(first)) metrics.duplicate()
       return Effect.fromResult(
         Result.map(first, (results) => results.map((result) => ({ ...result, duplicate })) as unknown as Appended)
       )
@@ -113,41 +137,45 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
       case "Known":
         return known(command)
       case "Conflict": {
+        metrics.conflict()
         const { expected, streamId } = command.parts[answer.part]!
         return Effect.fail(new VersionConflict({ streamId, expected, actual: answer.actual }))
       }
     }
   }
 
-  /**
-   * Sending again is safe at any time: the log knows a command by its id. So a lost connection, whatever had reached the
-   * server, is resolved by asking again; and when a group fails for another reason, its commands are sent one by one, so
-   * that only the culprit fails. No culprit is looked for when the database stays away: all would wait for each.
-   */
-  const flush = (group: ReadonlyArray<Submission>): Effect.Effect<void> =>
-    send(group.map(({ input }) => input)).pipe(
-      Effect.retry({ schedule: resend, while: isTransient }),
-      Effect.matchCauseEffect({
-        onSuccess: (answers) =>
-          Effect.sync(() => {
-            answers.forEach((answer, i) => group[i]!.complete(outcome(group[i]!.input, answer)))
-          }),
-        onFailure: (cause) =>
-          group.length > 1 && !isUnavailable(cause)
-            ? Effect.forEach(group, (submission) => flush([submission]), { discard: true })
-            : Effect.sync(() => {
-              for (const { complete } of group) {
-                complete(Effect.mapError(Effect.failCause(cause), failed("append")))
-              }
-            })
-      })
-    )
+  const flush = (group: ReadonlyArray<Submission>): Effect.Effect<void> => {
+    const sending = sendGroup<Submission, AppendStatement.Answer>({
+      send: (members) => {
+        let tries = 0
+        const statement = send(members.map(({ input }) => input))
+        return Effect.suspend(() => {
+          if (tries++ > 0) metrics.resend()
+          return statement
+        })
+      },
+      answered: ({ complete, input }, answer) => complete(outcome(input, answer)),
+      failed: ({ complete }, cause) => complete(Effect.mapError(Effect.failCause(cause), failed("append")))
+    }, group)
+    return commitSpan(group.map(({ input }) => input), sending)
+  }
 
+  const full: GroupCommit.WhenFull<Overloaded> = {
+    fail: () => {
+      metrics.overload()
+      return new Overloaded({ capacity: limits(given).capacity })
+    }
+  }
+  const whenFull = given.whenFull === "fail" ? full : "wait"
   return Effect.map(
-    GroupCommit.make<AppendStatement.Command, Appended, AppendFailure>(limits, flush),
+    GroupCommit.make<AppendStatement.Command, Appended, AppendFailure>(limits(given), flush, {
+      whenFull,
+      observer: metrics
+    }),
     (submit): EventStore.Operations["transact"] => (appends, context) =>
-      Effect.clockWith((clock): Effect.Effect<Appended, AppendError> => {
-        const command = AppendStatement.command(appends, context, clock.currentTimeMillisUnsafe(), maxRowBytes)
+      Effect.withFiber((fiber): Effect.Effect<Appended, AppendError> => {
+        const time = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+        const command = AppendStatement.command(appends, context, { time, maxRowBytes, span: spanOf(fiber) })
         return Result.isSuccess(command) ? submit(command.success) : Effect.fail(command.failure)
       })
   )
@@ -239,12 +267,17 @@ export const make = (
     if (!schemaShape.test(schema)) {
       return yield* Effect.die(new TypeError(`"${schema}" cannot name the log's schema: it must match ${schemaShape}`))
     }
+    const bad = badLimit(options.append ?? {})
+    if (bad !== undefined) {
+      return yield* Effect.die(new TypeError(`appends cannot have a ${bad}: it must be a whole number above 0`))
+    }
     const client = yield* PgClient
     yield* Effect.provideService(migrate(schema), SqlClient, client)
     const name = quoted(schema)
     const readCommand = makeReadCommand(client, name)
+    const metrics = AppendMetrics.make(schema, yield* Effect.context<never>())
     return EventStore.make({
-      transact: yield* makeAppend(client, name, readCommand),
+      transact: yield* makeAppend({ client, schema: name, limits: options.append ?? {}, metrics, readCommand }),
       read: makeRead(client, name),
       readAll: makeReadAll(client, name),
       readCommand,

@@ -25,7 +25,11 @@ const succeedAll = (group: Group) =>
   group.forEach(({ complete, input }) => complete(Effect.succeed(`done ${input.id}`)))
 
 /** A group commit whose flushes the test sees begin, and ends; what it leaves running ends with the test. */
-const controlled = (given: Partial<GroupCommit.Limits<Job>> = {}, within?: Scope.Scope) =>
+const controlled = (
+  given: Partial<GroupCommit.Limits<Job>> = {},
+  within?: Scope.Scope,
+  options?: GroupCommit.Options<string>
+) =>
   Effect.gen(function*() {
     const flushes = yield* Queue.unbounded<{ readonly group: Group; readonly end: Effect.Effect<boolean> }>()
     const testEnds = yield* Deferred.make<void>()
@@ -37,7 +41,7 @@ const controlled = (given: Partial<GroupCommit.Limits<Job>> = {}, within?: Scope
         succeedAll(group)
       })
     const submit = yield* Scope.provide(
-      GroupCommit.make({ ...limits, ...given }, flush),
+      GroupCommit.make({ ...limits, ...given }, flush, options),
       within ?? (yield* Effect.scope)
     )
     yield* Effect.addFinalizer(() => Deferred.succeed(testEnds, undefined))
@@ -180,6 +184,44 @@ describe("GroupCommit", () => {
       yield* first.end
       assert.deepStrictEqual(ids((yield* next).group), [4])
       yield* second.end
+    }))
+
+  it.effect("beyond the capacity callers fail at once, if that is asked for, until there is room again", () =>
+    Effect.gen(function*() {
+      const { next, pending, submit } = yield* controlled({ capacity: 2 }, undefined, {
+        whenFull: { fail: () => "full" }
+      })
+      const first = yield* begin(submit({ id: 1 }))
+      const { end } = yield* next
+      const second = yield* begin(submit({ id: 2 }))
+      assert.strictEqual(yield* Effect.flip(submit({ id: 3 })), "full")
+      yield* end
+      assert.strictEqual(yield* Fiber.join(first), "done 1")
+      const fourth = yield* begin(submit({ id: 4 }))
+      assert.strictEqual(yield* Effect.flip(submit({ id: 5 })), "full")
+      yield* Fiber.interrupt(fourth)
+      yield* begin(submit({ id: 6 }))
+      const others = yield* next
+      assert.include(ids(others.group), 2)
+      yield* others.end
+      assert.strictEqual(yield* Fiber.join(second), "done 2")
+      yield* settle
+      assert.isAtMost(yield* pending, 1)
+    }))
+
+  it.effect("tells how large groups are, how many wait, and when each submission has its outcome", () =>
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      const { next, submit } = yield* controlled({ size: 2 }, undefined, {
+        observer: {
+          grouped: (size, waiting) => told.push(`${size}, and ${waiting} wait`),
+          completed: (milliseconds) => told.push(milliseconds >= 0 ? "completed" : "before it came")
+        }
+      })
+      const fibers = yield* Effect.forEach([1, 2, 3], (id) => begin(submit({ id })))
+      for (let group = 0; group < 2; group++) yield* (yield* next).end
+      yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(told, ["2, and 1 wait", "completed", "completed", "1, and 0 wait", "completed"])
     }))
 
   it.effect("a flush that dies fails its own submissions only, and the lane lives on", () =>

@@ -221,7 +221,7 @@ suite("the append functions", (test, control) => {
   const append = (schema: string, note: string, count: number) => {
     const parts = [{ streamId: stream("by-hand"), expected: any, events: several(count) }] as const
     const context = { commandId: note, correlationId: note, causationId: note, metadata: {} }
-    const command = AppendStatement.command(parts, context, Date.now(), 2 ** 20)
+    const command = AppendStatement.command(parts, context, { time: Date.now(), maxRowBytes: 2 ** 20 })
     const { parameters, text } = AppendStatement.make(`"${schema}"`)([Result.getOrThrow(command)])
     return [text, parameters] as const
   }

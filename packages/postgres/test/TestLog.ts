@@ -6,7 +6,7 @@ import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { layer } from "@effect/vitest"
-import { Context, Effect, Layer, type Redacted, References, type Scope } from "effect"
+import { Context, Effect, Layer, type Redacted, References, Schedule, type Scope } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import type { Migrator, SqlError } from "effect/sql"
 import { randomUUID } from "node:crypto"
@@ -42,8 +42,11 @@ export interface TestLog {
   readonly store: EventStore.Service
   /** Another store on the same log, as of another process. */
   readonly another: Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
-  /** The same, with a client configured otherwise. */
-  readonly open: (config: PgClient.PgPoolConfig) => Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
+  /** The same, with a client configured otherwise, and other options. */
+  readonly open: (
+    config: PgClient.PgPoolConfig,
+    options?: PostgresEventStore.Options
+  ) => Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
 }
 
 type OpenError = SqlError.SqlError | Migrator.MigrationError
@@ -54,13 +57,35 @@ const recording = (history: History.History, store: EventStore.Service): EventSt
   transact: History.transact(history, store)
 })
 
+/** Keeps every append of this log waiting, as one does that is under way in another process, while the effect runs. */
+export const whileLocked = <A, E, R>(
+  { schema, sql }: TestLog,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError.SqlError, R> =>
+  Effect.scoped(Effect.gen(function*() {
+    const holder = yield* sql.reserve
+    yield* holder.executeRaw("BEGIN", [])
+    yield* holder.executeRaw(
+      `SELECT pg_advisory_xact_lock(1129270608, '${schema}.events'::regclass::oid::integer)`,
+      []
+    )
+    return yield* Effect.ensuring(effect, Effect.orDie(holder.executeRaw("COMMIT", [])))
+  }))
+
+/** Waits until an append waits for the lock. */
+export const lockAwaited = ({ sql }: TestLog): Effect.Effect<unknown, SqlError.SqlError> =>
+  Effect.repeat(
+    sql`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'`,
+    { until: (rows) => rows.length > 0, schedule: Schedule.spaced("5 millis") }
+  )
+
 /** A log of its own in this database. */
 export const make = (url: Redacted.Redacted) =>
   Effect.gen(function*() {
     const schema = `log_${randomUUID().replaceAll("-", "")}`
     const history: History.History = []
-    const open: TestLog["open"] = (config) =>
-      openStore({ url, ...config }, { schema }).pipe(
+    const open: TestLog["open"] = (config, options) =>
+      openStore({ url, ...config }, { ...options, schema }).pipe(
         // A test that ends connections knows that they are lost: the warnings of it would bury all else.
         Effect.provideService(References.MinimumLogLevel, "Error"),
         Effect.map((store) => recording(history, store))

@@ -3,8 +3,11 @@
  * nothing is under way, and the busier the callers, the larger the groups.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+
+declare const performance: { readonly now: () => number }
 
 /** What a caller submits, while it is under way. */
 export interface Submission<out In, in out Out, in out E> {
@@ -22,27 +25,39 @@ export interface Limits<in In> {
   readonly weigh: (input: In) => number
   /** Submissions with equal keys go into different groups, in the order of arrival. */
   readonly key: (input: In) => string
-  /** How many submissions may be under way or waiting; callers beyond it wait for their turn. */
+  /** How many submissions may be under way or waiting. */
   readonly capacity: number
   /** How many groups may be under way at once. */
   readonly lanes: number
+}
+
+/** Who is told what goes on. */
+export interface Observer {
+  /** A group begins; so many wait for the next. */
+  readonly grouped: (size: number, waiting: number) => void
+  /** A submission has its outcome, so long after it came. */
+  readonly completed: (milliseconds: number) => void
 }
 
 type State = "waiting" | "flushing" | "done"
 
 class Entry<In, Out, E> implements Submission<In, Out, E> {
   state: State = "waiting"
+  readonly since = performance.now()
   readonly input: In
   readonly resume: (outcome: Effect.Effect<Out, E>) => void
+  readonly observer: Observer
   onDone: (() => void) | undefined = undefined
 
-  constructor(input: In, resume: (outcome: Effect.Effect<Out, E>) => void) {
+  constructor(input: In, resume: (outcome: Effect.Effect<Out, E>) => void, observer: Observer) {
     this.input = input
     this.resume = resume
+    this.observer = observer
   }
 
   readonly complete = (outcome: Effect.Effect<Out, E>): void => {
     if (this.state === "done") return
+    if (this.state === "flushing") this.observer.completed(performance.now() - this.since)
     this.state = "done"
     this.resume(outcome)
     this.onDone?.()
@@ -50,6 +65,18 @@ class Entry<In, Out, E> implements Submission<In, Out, E> {
 }
 
 const forgotten = Effect.die(new Error("A flush completed without telling a submission's outcome"))
+
+/** What to do when the capacity is used up: callers wait for their turn, or fail at once. */
+export type WhenFull<E> = "wait" | { readonly fail: () => E }
+
+/** What {@link make} can do without. */
+export interface Options<E> {
+  /** Default: callers wait. */
+  readonly whenFull?: WhenFull<E> | undefined
+  readonly observer?: Observer | undefined
+}
+
+const unobserved: Observer = { grouped: () => {}, completed: () => {} }
 
 /**
  * Begins to commit groups with `flush`, which must complete every submission that it is given and does not fail. One
@@ -61,7 +88,8 @@ const forgotten = Effect.die(new Error("A flush completed without telling a subm
  */
 export const make = <In, Out, E>(
   limits: Limits<In>,
-  flush: (group: ReadonlyArray<Submission<In, Out, E>>) => Effect.Effect<void>
+  flush: (group: ReadonlyArray<Submission<In, Out, E>>) => Effect.Effect<void>,
+  { observer = unobserved, whenFull = "wait" }: Options<E> = {}
 ): Effect.Effect<(input: In) => Effect.Effect<Out, E>, never, Scope.Scope> =>
   Effect.gen(function*() {
     type Waiting = Entry<In, Out, E>
@@ -110,7 +138,9 @@ export const make = <In, Out, E>(
         // The callers that the last group released are resumed in this very turn: let them submit before the next one.
         yield* Effect.yieldNow
         const group = takeGroup()
-        if (group.length > 0) yield* Effect.uninterruptible(commit(group))
+        if (group.length === 0) continue
+        observer.grouped(group.length, waiting.length)
+        yield* Effect.uninterruptible(commit(group))
       }
     })
     yield* Effect.addFinalizer(() =>
@@ -124,7 +154,7 @@ export const make = <In, Out, E>(
     const submit = (input: In): Effect.Effect<Out, E> =>
       Effect.callback<Out, E>((resume) => {
         if (closed) return resume(Effect.interrupt)
-        const entry: Waiting = new Entry(input, resume)
+        const entry: Waiting = new Entry(input, resume, observer)
         waiting.push(entry)
         idle.pop()?.()
         return Effect.callback<void>((released) => {
@@ -133,5 +163,9 @@ export const make = <In, Out, E>(
           else released(Effect.void)
         })
       })
-    return (input) => room.withPermit(submit(input))
+    if (whenFull === "wait") return (input) => room.withPermit(submit(input))
+    const ifRoom = room.withPermitsIfAvailable(1)
+    return (input) =>
+      Effect.flatMap(ifRoom(submit(input)), (outcome) =>
+        Option.isSome(outcome) ? Effect.succeed(outcome.value) : Effect.fail(whenFull.fail()))
   })

@@ -9,6 +9,7 @@ import * as UuidV7 from "@composable-ts/core/UuidV7"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Result from "effect/Result"
+import type { AnySpan } from "effect/Tracer"
 
 /** A command's events, ready to be sent, as often as it takes: their ids stay the same. */
 export interface Command {
@@ -19,6 +20,15 @@ export interface Command {
   readonly size: number
   /** The size of the bodies in characters. */
   readonly weight: number
+  /** The span in which it is appended, if anybody traces. */
+  readonly span: AnySpan | undefined
+}
+
+interface Circumstances {
+  /** When, in milliseconds since the Unix epoch. */
+  readonly time: number
+  readonly maxRowBytes: number
+  readonly span?: AnySpan | undefined
 }
 
 interface Part extends EventStore.StreamAppend {
@@ -58,8 +68,7 @@ const exceeds = (text: string, limit: number): boolean => text.length * 3 > limi
 export const command = (
   appends: NonEmptyReadonlyArray<EventStore.StreamAppend>,
   context: EventStore.AppendContext,
-  time: number,
-  maxRowBytes: number
+  { maxRowBytes, span, time }: Circumstances
 ): Result.Result<Command, InvalidAppend | EventStoreError> => {
   let size = 0
   let weight = 0
@@ -88,7 +97,7 @@ export const command = (
       size += bodies.length
       parts.push({ ...append, bodies, eventIds: bodies.map(() => UuidV7.make(time)) })
     }
-    return Result.succeed({ context, metadata, parts: parts as unknown as Command["parts"], size, weight })
+    return Result.succeed({ context, metadata, parts: parts as unknown as Command["parts"], size, weight, span })
   } catch (cause) {
     // JSON.stringify gives up on a body that is nested too deeply.
     return Result.fail(new EventStoreError({ operation: "append", retryable: false, cause }))
