@@ -318,11 +318,20 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         return { ...then, events: stored.map(({ event }) => event), duplicate: true }
       })
 
-    /** A repetition may decide other events, on a newer state, so it is the command that tells it from another one. */
+    /**
+     * A repetition may decide other events, on a newer state, so it is the command that tells it from another one. What
+     * JSON cannot write, a command that holds itself for instance, is told by its events alone.
+     */
     const fingerprinted = (command: C, given: AppendOptions): AppendOptions => {
       if (given.commandId === undefined || given.fingerprint !== undefined) return given
-      const encoded = encodeCommand(command)
-      return Result.isFailure(encoded) ? given : { ...given, fingerprint: fingerprint(encoded.success as Schema.Json) }
+      try {
+        const encoded = encodeCommand(command)
+        return Result.isFailure(encoded)
+          ? given
+          : { ...given, fingerprint: fingerprint(encoded.success as Schema.Json) }
+      } catch {
+        return given
+      }
     }
 
     const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }

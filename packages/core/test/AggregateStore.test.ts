@@ -463,6 +463,28 @@ describe("command ids", () => {
       assert.isTrue((yield* tallies.dispatch("1", count("goats"), given)).duplicate)
     }))
 
+  it.effect("a command that JSON cannot write is told from another by what it stores", () =>
+    Effect.gen(function*() {
+      const Bag = Action.define("Bag", {
+        commands: { Put: { thing: Schema.Any, count: Schema.Int } },
+        events: { Filled: Event.v1({ count: Schema.Int }) }
+      })
+      const bag = Aggregate.define(Bag, {
+        initial: 0,
+        decide: (_, { count }) => Fx.append(Bag.Filled({ count })),
+        evolve: (_, { count }) => count
+      })
+      const bags = yield* Effect.provideService(Store.aggregate(bag), EventStore, yield* MemoryEventStore.make)
+      const itself: Record<string, unknown> = {}
+      itself["itself"] = itself
+      for (const [id, thing] of [["circle", itself], ["function", () => 1], ["big", 5n]] as const) {
+        const put = (count: number) => bags.dispatch("1", Bag.Put({ thing, count }), { commandId: id })
+        yield* put(1)
+        assert.isTrue((yield* put(1)).duplicate)
+        assert.instanceOf(yield* Effect.flip(put(2)), CommandIdConflict)
+      }
+    }))
+
   it.live("50 times at once, and it is stored once", () =>
     Effect.gen(function*() {
       const accounts = yield* over(yield* MemoryEventStore.make)
