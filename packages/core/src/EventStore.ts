@@ -64,6 +64,11 @@ export interface AppendContext {
   readonly metadata: Schema.JsonObject
 }
 
+/** What accompanies a tombstone, as an implementation gets it: complete. */
+export interface TombstoneContext extends AppendContext {
+  readonly reason: string
+}
+
 /** Where an append's last event stands. */
 export interface AppendResult {
   readonly version: number
@@ -132,8 +137,7 @@ export interface Operations {
   readonly tombstone: (
     streamId: StreamId,
     expected: ExpectedVersion,
-    reason: string,
-    context: AppendContext
+    context: TombstoneContext
   ) => Effect.Effect<AppendResult, AppendError>
   /**
    * Reads a stream in one go. A stream without events is empty, not an error. Erased events and tombstones are read as
@@ -379,12 +383,10 @@ export const make = (operations: Operations): Service => {
       const refused = tombstoneRefusal(expected, options)
       return refused === undefined
         ? Effect.clockWith((clock) =>
-          operations.tombstone(
-            streamId,
-            expected,
-            options.reason,
-            contextOf(options, clock.currentTimeMillisUnsafe())
-          )
+          operations.tombstone(streamId, expected, {
+            ...contextOf(options, clock.currentTimeMillisUnsafe()),
+            reason: options.reason
+          })
         )
         : Effect.fail(refused)
     },

@@ -118,14 +118,14 @@ const erase = (log: Log, streamId: StreamId): void => {
   }
 }
 
-const tombstone = (log: Log): EventStore.Operations["tombstone"] => (streamId, expected, reason, context) =>
+const tombstone = (log: Log): EventStore.Operations["tombstone"] => (streamId, expected, context) =>
   Effect.clockWith((clock): ReturnType<EventStore.Operations["tombstone"]> => {
     const known = storedBy(log, context.commandId)
     if (known.length > 0) {
       const first = EventStore.firstTombstone(context.commandId, streamId, known)
       return Effect.fromResult(Result.map(first, (result) => ({ ...result, duplicate: true })))
     }
-    const appends = [{ streamId, expected, events: [Tombstone.encode(reason)] }] as const
+    const appends = [{ streamId, expected, events: [Tombstone.encode(context.reason)] }] as const
     const refused = conflict(log, appends)
     if (refused !== undefined) return Effect.fail(refused)
     return Effect.try({

@@ -9,9 +9,11 @@ import {
   type AppendError,
   type CommandIdConflict,
   EventStoreError,
+  StreamTombstoned,
   VersionConflict
 } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
+import * as Tombstone from "@composable-ts/core/Tombstone"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -30,6 +32,7 @@ import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel, migrate, quoted } from "./internal/schema.ts"
+import * as TombstoneStatement from "./internal/tombstoneStatement.ts"
 import { isTransient } from "./internal/transient.ts"
 
 /** How the store works. */
@@ -41,7 +44,7 @@ export interface Options {
 const schemaShape = /^[a-z_][a-z0-9_]{0,50}$/
 
 type Appended = NonEmptyReadonlyArray<EventStore.AppendResult>
-type AppendFailure = VersionConflict | CommandIdConflict | EventStoreError
+type AppendFailure = VersionConflict | StreamTombstoned | CommandIdConflict | EventStoreError
 type Submission = GroupCommit.Submission<AppendStatement.Command, Appended, AppendFailure>
 
 const limits: GroupCommit.Limits<AppendStatement.Command> = {
@@ -72,26 +75,32 @@ const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
   return Option.isSome(error) && isTransient(error.value)
 }
 
-const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Operations["readCommand"]) => {
+const maxRowBytesOf = (client: PgClient): number => client.config.maxMessageSize ?? defaultMaxMessageSize
+
+/**
+ * The caller's fiber may be in a transaction of its own, whose snapshot need not show what was committed since, and
+ * which may yet roll back. What the store does for an append stays out of it.
+ */
+const apart = (client: PgClient) => <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.updateContext(
+    effect,
+    (context: Context.Context<never>): Context.Context<never> => Context.omit(client.transactionService)(context)
+  )
+
+/** Looks up what a command stored, as patiently as a group is sent. */
+const makeStoredBy = (client: PgClient, readCommand: EventStore.Operations["readCommand"]) => (commandId: string) =>
+  readCommand(commandId).pipe(Effect.retry({ schedule: resend, while: isRetryable }), apart(client))
+
+type StoredBy = ReturnType<typeof makeStoredBy>
+
+const makeAppend = (client: PgClient, schema: string, storedBy: StoredBy) => {
   const text = AppendStatement.text(schema)
-  const maxRowBytes = client.config.maxMessageSize ?? defaultMaxMessageSize
+  const maxRowBytes = maxRowBytesOf(client)
 
   const send = (commands: ReadonlyArray<AppendStatement.Command>) =>
     Effect.map(
       client.unsafe(text, AppendStatement.parameters(commands)).values,
       ([row]) => AppendStatement.answers(commands, row as unknown as AppendStatement.Row)
-    )
-
-  /**
-   * The caller's fiber may be in a transaction of its own, whose snapshot need not show what was committed since. The
-   * look-up stays out of it, as the append does.
-   */
-  const storedBy = (commandId: string): Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError> =>
-    readCommand(commandId).pipe(
-      Effect.retry({ schedule: resend, while: isRetryable }),
-      Effect.updateContext((context: Context.Context<never>): Context.Context<never> =>
-        Context.omit(client.transactionService)(context)
-      )
     )
 
   /** The outcome of a command whose id the log knows: stored by an earlier command, or by ours before its answer was lost. */
@@ -116,6 +125,10 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
       case "Conflict": {
         const { expected, streamId } = command.parts[answer.part]!
         return Effect.fail(new VersionConflict({ streamId, expected, actual: answer.actual }))
+      }
+      case "Tombstoned": {
+        const { streamId } = command.parts[answer.part]!
+        return Effect.fail(new StreamTombstoned({ streamId, version: answer.version }))
       }
     }
   }
@@ -152,6 +165,58 @@ const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Op
         return Result.isSuccess(command) ? submit(command.success) : Effect.fail(command.failure)
       })
   )
+}
+
+/**
+ * Tombstones are rare, and each may have much to erase, so each goes alone. Sending one again is as safe as sending an
+ * append again; once it was sent, its outcome is waited for.
+ */
+const makeTombstone = (
+  client: PgClient,
+  schema: string,
+  storedBy: StoredBy
+): EventStore.Operations["tombstone"] => {
+  const text = TombstoneStatement.text(schema)
+
+  const known = (
+    { context: { commandId }, parts: [{ eventIds, streamId }] }: AppendStatement.Command
+  ): Effect.Effect<EventStore.AppendResult, CommandIdConflict | EventStoreError> =>
+    Effect.flatMap(storedBy(commandId), (events) =>
+      Effect.fromResult(
+        Result.map(EventStore.firstTombstone(commandId, streamId, events), (first) => ({
+          ...first,
+          duplicate: events[0]?.eventId !== eventIds[0]
+        }))
+      ))
+
+  const send = (command: AppendStatement.Command): Effect.Effect<EventStore.AppendResult, AppendFailure> =>
+    client.unsafe(text, TombstoneStatement.parameters(command)).values.pipe(
+      Effect.retry({ schedule: resend, while: isTransient }),
+      apart(client),
+      Effect.mapError(failed("tombstone")),
+      Effect.flatMap(([row]): Effect.Effect<EventStore.AppendResult, AppendFailure> => {
+        const answer = TombstoneStatement.answer(row as unknown as TombstoneStatement.Row)
+        const { expected, streamId } = command.parts[0]
+        switch (answer._tag) {
+          case "Stored":
+            return Effect.succeed(answer.result)
+          case "Known":
+            return known(command)
+          case "Conflict":
+            return Effect.fail(new VersionConflict({ streamId, expected, actual: answer.actual }))
+          case "Tombstoned":
+            return Effect.fail(new StreamTombstoned({ streamId, version: answer.version }))
+        }
+      }),
+      Effect.uninterruptible
+    )
+
+  return (streamId, expected, context) =>
+    Effect.clockWith((clock): Effect.Effect<EventStore.AppendResult, AppendError> => {
+      const appends = [{ streamId, expected, events: [Tombstone.encode(context.reason)] }] as const
+      const command = AppendStatement.command(appends, context, clock.currentTimeMillisUnsafe(), maxRowBytesOf(client))
+      return Result.isSuccess(command) ? send(command.success) : Effect.fail(command.failure)
+    })
 }
 
 const makeRead = (client: PgClient, schema: string): EventStore.Operations["read"] => {
@@ -237,8 +302,10 @@ export const make = (
     yield* Effect.provideService(migrate(schema), SqlClient, client)
     const name = quoted(schema)
     const readCommand = makeReadCommand(client, name)
+    const storedBy = makeStoredBy(client, readCommand)
     return EventStore.make({
-      transact: yield* makeAppend(client, name, readCommand),
+      transact: yield* makeAppend(client, name, storedBy),
+      tombstone: makeTombstone(client, name, storedBy),
       read: makeRead(client, name),
       readAll: makeReadAll(client, name),
       readCommand,

@@ -27,7 +27,7 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
       transacting((appends, options) =>
         Effect.gen(function*() {
           for (const { expected, streamId } of appends) {
-            const actual = (yield* store.read(streamId)).length - 1
+            const actual = (yield* Effect.orDie(store.read(streamId))).length - 1
             if (!ExpectedVersion.admits(expected, actual)) return yield* store.transact(appends, options)
           }
           yield* Effect.yieldNow
@@ -73,7 +73,7 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
       append: (streamId, ...append) =>
         Effect.flatMap(store.append(streamId, ...append), (result) =>
           result.duplicate
-            ? Effect.map(store.read(streamId, { direction: "backwards", maxCount: 1 }), ([last]) => ({
+            ? Effect.map(Effect.orDie(store.read(streamId, { direction: "backwards", maxCount: 1 })), ([last]) => ({
               ...result,
               version: last!.version
             }))

@@ -1,6 +1,7 @@
 /**
  * The database's side of an append.
  */
+import { type as tombstoneType } from "@composable-ts/core/Tombstone"
 
 /**
  * Appends a group of commands in one transaction; each on its own is stored whole or refused.
@@ -11,7 +12,8 @@
  * committed before it, hence also what the last holder of the lock wrote.
  *
  * Outcomes, one for each command: 0 stored, 1 version conflict (in `failed_part`, whose stream stands at `actual`),
- * 2 stored before under the same command id. Versions and positions, one for each part, are those of its last event.
+ * 2 stored before under the same command id, 3 tombstoned (the stream of `failed_part`, whose tombstone stands at
+ * `actual`). A stream that a tombstone of version v ends stands at −2 − v, below all others. Versions and positions, one for each part, are those of its last event.
  */
 export const appendFunction = (schema: string, channel: string): string => `
   CREATE FUNCTION ${schema}.append(
@@ -51,7 +53,8 @@ export const appendFunction = (schema: string, channel: string): string => `
     SELECT coalesce(max(global_position), 0) INTO head FROM ${schema}.events;
     tip := head;
     SELECT array_agg(coalesce((
-      SELECT e.version FROM ${schema}.events e WHERE e.stream_id = s.stream_id ORDER BY e.version DESC LIMIT 1
+      SELECT CASE e.type WHEN '${tombstoneType}' THEN -2 - e.version ELSE e.version END
+      FROM ${schema}.events e WHERE e.stream_id = s.stream_id ORDER BY e.version DESC LIMIT 1
     ), -1) ORDER BY s.slot) INTO standing FROM unnest(slot_stream) WITH ORDINALITY AS s(stream_id, slot);
     SELECT array_agg(EXISTS (
       SELECT FROM ${schema}.events e WHERE e.command_id = c.id AND e.command_size IS NOT NULL
@@ -70,6 +73,13 @@ export const appendFunction = (schema: string, channel: string): string => `
       END IF;
       FOR i IN first_part .. part + command_parts[command] LOOP
         slot := part_slot[i];
+        IF standing[slot] < -1 THEN
+          failed := i;
+          outcomes[command] := 3;
+          failed_parts[command] := i;
+          actuals[command] := -2 - standing[slot];
+          EXIT;
+        END IF;
         IF part_expected[i] <> -3
           AND (part_expected[i] <> standing[slot])
           AND NOT (part_expected[i] = -2 AND standing[slot] >= 0)

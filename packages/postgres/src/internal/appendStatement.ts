@@ -91,7 +91,8 @@ export const command = (
 /** No stream gets there: an expectation beyond it is as vain as this one. */
 const maxVersion = 2 ** 31 - 1
 
-const expectedCode = (expected: ExpectedVersion): number => {
+/** An expectation as the database's functions take it. */
+export const expectedCode = (expected: ExpectedVersion): number => {
   switch (expected._tag) {
     case "Exact":
       return Math.min(expected.version, maxVersion)
@@ -189,6 +190,7 @@ export type Answer =
   | { readonly _tag: "Stored"; readonly results: NonEmptyReadonlyArray<EventStore.AppendResult> }
   | { readonly _tag: "Conflict"; readonly part: number; readonly actual: number }
   | { readonly _tag: "Known" }
+  | { readonly _tag: "Tombstoned"; readonly part: number; readonly version: number }
 
 /** The columns of the function's one row. */
 export type Row = readonly [
@@ -220,6 +222,8 @@ export const answers = (
         }
       case 1:
         return { _tag: "Conflict", part: failedParts[i]! - 1 - from, actual: actuals[i]! }
+      case 3:
+        return { _tag: "Tombstoned", part: failedParts[i]! - 1 - from, version: actuals[i]! }
       default:
         return { _tag: "Known" }
     }
