@@ -162,7 +162,8 @@ suite("the name of the schema", (test) => {
 suite("immutability", (test, control) => {
   const changes = [
     "UPDATE events SET data = '{}'",
-    "UPDATE events SET version = 7 WHERE false",
+    "UPDATE events SET version = 7 WHERE version = 2",
+    "UPDATE events SET data = NULL, metadata = NULL",
     "DELETE FROM events",
     "DELETE FROM events USING pg_class WHERE false",
     "TRUNCATE events",
@@ -271,7 +272,8 @@ suite("the append function", (test, control) => {
   const settingsAtCommit = (log: TestLog, synchronous_commit: string) =>
     Effect.gen(function*() {
       const store = yield* log.open({ url: log.url, maxConnections: 3, startupParameters: { synchronous_commit } })
-      for (let i = 0; i < 3; i++) yield* store.append(stream("a"), any, several(1))
+      for (let i = 0; i < 2; i++) yield* store.append(stream("a"), any, several(1))
+      yield* store.tombstone(stream(synchronous_commit), any, { reason: "asked for" })
       const rows = yield* log.sql<{ setting: string }>`DELETE FROM commits RETURNING setting`
       return rows.map(({ setting }) => setting)
     })
@@ -287,6 +289,9 @@ suite("the append function", (test, control) => {
     Effect.gen(function*() {
       yield* recordCommits(log)
       yield* Sabotage.replaceInAppend(log.sql, log.schema, [
+        ["PERFORM set_config('synchronous_commit', 'on', true);", "NULL;"]
+      ])
+      yield* Sabotage.replaceIn(log.sql, `${log.schema}.tombstone`, [
         ["PERFORM set_config('synchronous_commit', 'on', true);", "NULL;"]
       ])
       assert.deepStrictEqual(yield* settingsAtCommit(log, "off"), ["off", "off", "off"])

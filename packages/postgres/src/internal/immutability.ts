@@ -23,7 +23,6 @@ export const immutability = (schema: string): ReadonlyArray<string> => [
   `
   CREATE FUNCTION ${schema}.refuse_update() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
   AS $$
   DECLARE
     erased ${schema}.events := OLD;

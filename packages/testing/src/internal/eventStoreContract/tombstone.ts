@@ -316,10 +316,9 @@ export const tombstoneCases: ReadonlyArray<Case> = [
         const before = yield* store.readCommand(commandId)
         yield* store.tombstone(a, any, { reason })
         const repeated = yield* storesNothing(store, store.transact(appends, { commandId }))
-        assert.deepEqual(
-          repeated.map((result) => ({ ...result })),
-          first.map((result) => ({ ...result, duplicate: true }))
-        )
+        assert.ok(repeated.every(({ duplicate }) => duplicate))
+        assert.deepEqual(versions(repeated), versions(first))
+        assert.deepEqual(positions(repeated), positions(first))
         const after = yield* store.readCommand(commandId)
         assert.equal(after.length, 3)
         assertErased(after[0], before[0])
