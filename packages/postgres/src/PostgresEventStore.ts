@@ -8,6 +8,7 @@ import * as EventStore from "@composable-ts/core/EventStore"
 import {
   type AppendError,
   type CommandIdConflict,
+  CorruptLog,
   EventStoreError,
   StreamTombstoned,
   VersionConflict
@@ -248,32 +249,54 @@ const rows = (
 
 /**
  * Positions are dense, so a page is a range of positions, whatever a filter leaves of it. The head is read in the same
- * statement, hence in the same snapshot: nothing can be committed between the two.
+ * statement, hence in the same snapshot: nothing can be committed between the two. So is the number of events that there
+ * are in the range, where a filter would hide that one is missing.
  */
 const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["readAll"] => {
-  const select = (filter: string) => `
-    SELECT head, ${columns} FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS log
+  const within = "global_position > $1 AND global_position <= $1 + $2"
+  const select = (count: string, filter: string) => `
+    SELECT head, ${count}, ${columns} FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS log
     LEFT JOIN LATERAL (
       SELECT ${columns} FROM ${schema}.events
-      WHERE global_position > $1 AND global_position <= $1 + $2 ${filter}
+      WHERE ${within} ${filter}
     ) AS page ON true ORDER BY global_position`
-  const all = select("")
-  const some = select("AND split_part(type, '.', 1) = ANY($3)")
+  const all = select("NULL", "")
+  const some = select(
+    `(SELECT count(*) FROM ${schema}.events WHERE ${within})`,
+    "AND split_part(type, '.', 1) = ANY($3)"
+  )
+  const missing = `
+    SELECT min(position) FROM generate_series($1::bigint + 1, $2) AS position
+    WHERE NOT EXISTS (SELECT FROM ${schema}.events WHERE global_position = position)`
+
+  const whole = (after: bigint, page: EventStore.LogPage, there: bigint | null) =>
+    there === null || there >= page.position - (after > 0n ? after : 0n)
+      ? Effect.succeed(page)
+      : Effect.flatMap(
+        Effect.mapError(client.unsafe(missing, [after, page.position]).values, failed("read the log")),
+        ([row]) =>
+          Effect.fail(
+            new CorruptLog({
+              globalPosition: row![0] as bigint,
+              issue: `it is missing, though the log goes on to ${page.head}`
+            })
+          )
+      )
+
   return ({ after, limit, names }) => {
     const statement = names === undefined
       ? client.unsafe(all, [after, limit])
       : client.unsafe(some, [after, limit, names])
-    return Effect.mapBoth(statement.values, {
-      onFailure: failed("read the log"),
-      onSuccess: (values) => {
-        const head = values[0]![0] as bigint
-        const end = after + BigInt(limit)
-        return {
-          events: values[0]![1] === null ? [] : values.map((row) => recorded(row.slice(1))),
-          position: end < head ? end : head > after ? head : after,
-          head
-        }
+    return Effect.flatMap(Effect.mapError(statement.values, failed("read the log")), (values) => {
+      const head = values[0]![0] as bigint
+      const there = values[0]![1] as bigint | null
+      const end = after + BigInt(limit)
+      const page: EventStore.LogPage = {
+        events: values[0]![2] === null ? [] : values.map((row) => recorded(row.slice(2))),
+        position: end < head ? end : head > after ? head : after,
+        head
       }
+      return whole(after, page, there)
     })
   }
 }
