@@ -32,7 +32,7 @@ export interface VerifyOptions extends Options {
 /**
  * Audits the log in one snapshot of it, and answers what is wrong: nothing for a sound log. The database does it, in
  * memory bounded by its `work_mem` and with temporary files on its disk, by `SELECT * FROM composable.verify()`, which
- * `psql` can ask as well. It reads the whole log, about a second for 300 000 events, and blocks no append.
+ * `psql` can ask as well. It reads the whole log, some seconds for a million events, and blocks no append.
  *
  * It cannot see data, types, times or ids that were changed to others of their kind, nor events missing at the very end.
  *

@@ -277,7 +277,8 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
     "does not mark what is erased",
     /once each at the seam/,
     (store) => ({
-      subscribe: (options) => Stream.map(store.subscribe(options), ({ erased: _, ...event }) => event)
+      subscribe: (options) =>
+        Stream.map(store.subscribe(options), (event) => Object.assign({}, event, { erased: undefined }))
     })
   ],
   [

@@ -14,7 +14,7 @@ import { type as tombstoneType } from "@composable-ts/core/Tombstone"
  * Outcomes: 0 stored, 1 version conflict (the stream stands at `actual`), 2 stored before under the same command id,
  * 3 tombstoned before (at `actual`).
  *
- * The time that the erasing takes, about 1 s for 50 000 events, is time in which nobody else appends. What is erased is
+ * The time that the erasing takes, about a second for 20 000 events, is time in which nobody else appends. What is erased is
  * out of every query's reach at the commit; the disk holds it until VACUUM has passed, the archived WAL and the backups
  * as long as they are kept.
  */
