@@ -30,6 +30,7 @@ import {
   versions
 } from "./fixture.ts"
 import { assertIdConflict } from "./idempotency.ts"
+import { awake } from "./subscribe.ts"
 
 const { any, exact, noStream, streamExists } = ExpectedVersion
 
@@ -400,17 +401,25 @@ export const tombstoneCases: ReadonlyArray<Case> = [
       })
   },
   {
-    name: "tombstone: it wakes whoever follows the log",
+    name: "tombstone: it wakes whoever follows the log, idle at the head",
     check: (store) =>
       Effect.gen(function*() {
-        const streamId = freshStream()
-        yield* store.append(streamId, noStream, several(2))
         const after = yield* headOf(store)
-        const follower = yield* Effect.forkScoped(Stream.runHead(store.subscribe({ after })))
-        yield* Effect.yieldNow
-        yield* store.tombstone(streamId, any, { reason })
-        const event = yield* Effect.timeout(Fiber.join(follower), "10 seconds")
-        assert.equal(event._tag === "Some" && event.value.type, Tombstone.type)
+        const seen: Array<bigint> = []
+        const follower = yield* Effect.forkScoped(
+          Stream.runForEach(Stream.take(store.subscribe({ after }), 5), ({ globalPosition }) =>
+            Effect.sync(() => void seen.push(globalPosition)))
+        )
+        for (let i = 0; i < 5; i++) {
+          yield* store.tombstone(freshStream(), any, { reason })
+          yield* awake(Effect.gen(function*() {
+            while (seen.length <= i) {
+              yield* Effect.sleep("1 millis")
+            }
+          }))
+        }
+        yield* Fiber.join(follower)
+        assert.deepEqual(seen, positionsAfter(after, 5))
       })
   },
   {
