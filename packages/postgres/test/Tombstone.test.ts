@@ -6,7 +6,7 @@ import * as LogAudit from "@composable-ts/postgres/LogAudit"
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert } from "@effect/vitest"
-import { Effect, Fiber, Result, Schedule } from "effect"
+import { Effect, Fiber, Queue, Result, Schedule } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import { several, stream } from "./Facts.ts"
 import * as Sabotage from "./Sabotage.ts"
@@ -264,6 +264,15 @@ suite("the tombstone function", (test, control) => {
         [`PERFORM pg_advisory_xact_lock(1129270608, '"${log.schema}".events'::regclass::oid::integer);`, ""]
       ])
       assert.isTrue(Result.isFailure(yield* whileAppending(log)))
+    }))
+
+  test("is announced like an append, with its position", ({ schema, sql, store }) =>
+    Effect.gen(function*() {
+      yield* store.append(stream("a"), any, several(2))
+      const notifications = yield* sql.listen(`${schema}_events`)
+      yield* store.tombstone(stream("a"), any, { reason })
+      const { payload } = yield* Effect.timeout(Queue.take(notifications), "10 seconds")
+      assert.strictEqual(payload, "3")
     }))
 
   test("stays out of the caller's transaction: what that rolls back does not bring the data back", (log) =>
