@@ -5,7 +5,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Fields, Payload, Versioned } from "./Event.ts"
-import { EventDecodeFailed, EventEncodeFailed, UnknownEventType } from "./EventError.ts"
+import { type DecodeError, EventDecodeFailed, EventEncodeFailed, EventErased, UnknownEventType } from "./EventError.ts"
 import { type JsonCodec, jsonCodec } from "./internal/compiled.ts"
 import { type MakeRecord, recordOf } from "./internal/record.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
@@ -72,8 +72,8 @@ export interface Vocabulary<C extends { readonly _tag: string }, E extends { rea
   ) => B[A["_tag"]]
   /** An event as it is stored. Commands do not compile here, so a command can never reach the log. */
   readonly encode: (event: E) => Result.Result<EncodedEvent, EventEncodeFailed>
-  /** A stored event of any declared version, in its current shape. */
-  readonly decode: (recorded: RecordedEvent) => Result.Result<E, UnknownEventType | EventDecodeFailed>
+  /** A stored event of any declared version, in its current shape. An erased one has none, and fails. */
+  readonly decode: (recorded: RecordedEvent) => Result.Result<E, DecodeError>
 }
 
 // eslint-disable-next-line typescript/no-explicit-any -- a bound that every vocabulary must fit, whatever its actions
@@ -111,6 +111,7 @@ type Disjoint<Names extends string, Others> = {
   readonly [K in Names as K extends keyof Others ? K : never]: `${K} is declared both as a command and as an event`
 }
 
+/** No name begins with `$`, so none can be mistaken for what the event store writes itself. */
 const nameShape = /^[A-Z][A-Za-z0-9_]*$/
 
 /**
@@ -169,6 +170,7 @@ export const define = <const C extends Commands, const E extends Events>(
     match: (action, cases) => (cases as Record<string, (action: unknown) => never>)[action._tag]!(action),
     encode: (event) => encoders.get(event._tag)!(event),
     decode: (recorded) => {
+      if (recorded.erased === true) return Result.fail(EventErased.of(recorded))
       const decoder = stored.get(recorded.type)
       return decoder === undefined ? Result.fail(UnknownEventType.of(recorded, name)) : decoder(recorded)
     }

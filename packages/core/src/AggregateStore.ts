@@ -19,8 +19,14 @@ import * as Stream from "effect/Stream"
 import type { Meta } from "./Action.ts"
 import * as Aggregate from "./Aggregate.ts"
 import type { EventEncodeFailed } from "./EventError.ts"
-import { type AppendOptions, EventStore } from "./EventStore.ts"
-import { type AppendError, CommandIdConflict, type EventStoreError, VersionConflict } from "./EventStoreError.ts"
+import { type AppendOptions, type AppendResult, EventStore, type TombstoneOptions } from "./EventStore.ts"
+import {
+  type AppendError,
+  CommandIdConflict,
+  type StreamReadError,
+  StreamTombstoned,
+  VersionConflict
+} from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 import * as Fx from "./Fx.ts"
 import * as History from "./History.ts"
@@ -70,11 +76,23 @@ export interface AggregateStore<S, C, E, R> {
   /** The instance's state at a moment of its past. */
   readonly stateAt: (id: string, moment: History.Moment) => Effect.Effect<History.Current<S>, History.ReadError>
   /** Whether the instance has any events. */
-  readonly exists: (id: string) => Effect.Effect<boolean, InvalidStreamId | EventStoreError>
+  readonly exists: (id: string) => Effect.Effect<boolean, InvalidStreamId | StreamReadError>
   /** The instance's events, oldest first. */
   readonly history: (id: string) => Stream.Stream<History.Recorded<E>, History.ReadError>
   /** Keeps a snapshot of the instance's state as it is now. Nothing happens without a policy, or before any event. */
   readonly saveSnapshot: (id: string) => Effect.Effect<void, History.ReadError | InvalidSnapshot | SnapshotStoreError>
+  /**
+   * Erases the instance for good: its stream ends with a tombstone, its events lose their data, and its snapshots and what
+   * is in memory of it are forgotten. It waits for the instance's commands under way; those behind it, like every later
+   * use of the instance, fail with `StreamTombstoned`. An instance without events fails with a `VersionConflict`.
+   *
+   * When it fails with a `SnapshotStoreError`, the events are erased and the snapshots not yet: ask again. Another
+   * process forgets the instance, and a snapshot that it took meanwhile, when it next uses it.
+   */
+  readonly tombstone: (
+    id: string,
+    options: TombstoneOptions
+  ) => Effect.Effect<AppendResult, InvalidStreamId | AppendError | SnapshotStoreError>
   /** What went wrong where nobody waits for it, from now on. Each is logged as an error, too. */
   readonly problems: Stream.Stream<Problem>
   /** Waits until no effect of any instance is under way. */
@@ -306,7 +324,12 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       fingerprint: string | undefined
     ): Effect.Effect<Outcome<S, E> | undefined, History.ReadError | CommandIdConflict> =>
       Effect.gen(function*() {
-        const stored = yield* history.ofCommand(commandId)
+        const stored = yield* Effect.catchTag(
+          history.ofCommand(commandId),
+          "EventErased",
+          // Where it is the instance itself that was erased, that is to be said.
+          (erased) => Effect.andThen(history.exists(streamId), erased)
+        )
         const last = stored.at(-1)?.recorded
         if (last === undefined) return undefined
         const known = stored[0]!.recorded.fingerprint
@@ -333,19 +356,36 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         return given
       }
     }
+    /** What this store knows of an erased instance goes, too. Commands may be refused for another's erasure. */
+    const forget = <F>(instance: Instance<S>, tombstoned: F): Effect.Effect<never, F> =>
+      isTombstoned(tombstoned) && tombstoned.streamId === instance.streamId
+        ? Effect.andThen(
+          Effect.catchTag(
+            instances.forget(instance),
+            "SnapshotStoreError",
+            (error) => Effect.logWarning(`Snapshots of ${instance.streamId}, which was erased, remain`, error)
+          ),
+          Effect.fail(tombstoned)
+        )
+        : Effect.fail(tombstoned)
 
     const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }
 
     /** Most first attempts succeed, so a schedule is only set up when one has met a conflict, which then counts. */
-    const persisting = <A, F>(attempt: Effect.Effect<A, F>): Effect.Effect<A, F> =>
-      Effect.catchIf(attempt, isVersionConflict, (conflict) => {
-        let next: Effect.Effect<A, F> = Effect.fail(conflict)
+    const persisting = <A, F>(attempt: Effect.Effect<A, F>, instance: Instance<S>): Effect.Effect<A, F> =>
+      Effect.catchIf(attempt, isStreamsFault, (fault) => {
+        if (!isVersionConflict(fault)) return forget(instance, fault)
+        let next: Effect.Effect<A, F> = Effect.fail(fault)
         const attempts = Effect.suspend(() => {
           const current = next
           next = attempt
           return current
         })
-        return Effect.retry(attempts, onConflict)
+        return Effect.catchIf(
+          Effect.retry(attempts, onConflict),
+          isTombstoned,
+          (tombstoned) => forget(instance, tombstoned)
+        )
       })
 
     /** What effects under way send is still taken when the store is closing: they are given time to end well. */
@@ -364,7 +404,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         const leave = Effect.sync(() => {
           instance.users -= 1
         })
-        return Effect.ensuring(instance.turn.withPermit(persisting(attempt)), leave)
+        return Effect.ensuring(instance.turn.withPermit(persisting(attempt, instance)), leave)
       })
 
     const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given) =>
@@ -376,8 +416,24 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
     const state: AggregateStore<S, C, E, R>["state"] = (id) =>
       Effect.flatMap(streamOf(id), (streamId) => {
         const instance = instances.get(streamId)
-        return instance.turn.withPermit(Effect.suspend(() => refresh(instance)))
+        return instance.turn.withPermit(
+          Effect.catchTag(
+            Effect.suspend(() => refresh(instance)),
+            "StreamTombstoned",
+            (tombstoned) => forget(instance, tombstoned)
+          )
+        )
       })
+
+    const tombstone: AggregateStore<S, C, E, R>["tombstone"] = Effect.fnUntraced(function*(id, options) {
+      const instance = instances.get(yield* streamOf(id))
+      const { streamId } = instance
+      return yield* instance.turn.withPermit(Effect.gen(function*() {
+        const result = yield* Effect.result(events.tombstone(streamId, ExpectedVersion.streamExists, options))
+        if (Result.isSuccess(result) || result.failure._tag === "StreamTombstoned") yield* instances.forget(instance)
+        return yield* Effect.fromResult(result)
+      }))
+    })
 
     const saveSnapshot: AggregateStore<S, C, E, R>["saveSnapshot"] = Effect.fnUntraced(function*(id) {
       const current = yield* state(id)
@@ -396,6 +452,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       state,
       stateAt,
       saveSnapshot,
+      tombstone,
       exists: (id) => Effect.flatMap(streamOf(id), history.exists),
       history: (id) => Stream.unwrap(Effect.map(streamOf(id), (streamId) => history.events(streamId))),
       problems: problems.stream({ capacity: 16, strategy: "sliding" }, () => []),
@@ -430,6 +487,12 @@ const closing = (category: string, close: Effect.Effect<ReadonlyArray<string>>):
 
 /** A refusal may be any tagged record, so a reason that merely has this tag would be retried: the class is asked for. */
 const isVersionConflict = (error: unknown): error is VersionConflict => error instanceof VersionConflict
+
+const isTombstoned = (error: unknown): error is StreamTombstoned => error instanceof StreamTombstoned
+
+/** What a command meets in a stream that is no longer what the store knew of it. */
+const isStreamsFault = (error: unknown): error is VersionConflict | StreamTombstoned =>
+  isVersionConflict(error) || isTombstoned(error)
 
 const metaOf = (given: AppendOptions, time: number): Meta => {
   const id = given.commandId ?? UuidV7.make(time)

@@ -49,6 +49,22 @@ export class EventDecodeFailed extends Schema.TaggedError<EventDecodeFailed>()("
   }
 }
 
+/** The event's data is gone: a tombstone of its stream has erased it. What is to decode events must pass over it. */
+export class EventErased extends Schema.TaggedError<EventErased>()("EventErased", where) {
+  static of(recorded: RecordedEvent): EventErased {
+    return new EventErased(located(recorded))
+  }
+  override get message(): string {
+    return `The ${this.type} at ${
+      place(this)
+    } was erased, with its whole stream: the stream's last event, a tombstone, ` +
+      `says when and why. Pass over events that are marked as erased`
+  }
+}
+
+/** Why a stored event does not become one of a feature. */
+export type DecodeError = UnknownEventType | EventDecodeFailed | EventErased
+
 /** An event whose values do not fit its declared fields. Nothing was stored. */
 export class EventEncodeFailed extends Schema.TaggedError<EventEncodeFailed>()("EventEncodeFailed", {
   type: Schema.String,

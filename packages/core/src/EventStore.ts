@@ -10,14 +10,25 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type AppendError, CommandIdConflict, type EventStoreError } from "./EventStoreError.ts"
+import {
+  type AppendError,
+  CommandIdConflict,
+  CorruptLog,
+  CorruptStream,
+  type EventStoreError,
+  type LogReadError,
+  type StreamReadError,
+  StreamTombstoned
+} from "./EventStoreError.ts"
 import type { ExpectedVersion } from "./ExpectedVersion.ts"
-import { refusal } from "./internal/appendRules.ts"
+import { refusal, tombstoneRefusal } from "./internal/appendRules.ts"
 import { traced } from "./internal/appendSpan.ts"
+import { logDamage, sightOf } from "./internal/integrity.ts"
 import { sameJson } from "./internal/sameJson.ts"
 import { storedJson } from "./internal/storedJson.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
+import * as Tombstone from "./Tombstone.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
 /** What to append to one stream. */
@@ -49,6 +60,12 @@ export interface AppendOptions {
   readonly metadata?: Schema.JsonObject | undefined
 }
 
+/** What accompanies a tombstone. */
+export interface TombstoneOptions extends AppendOptions {
+  /** Why the stream is erased; it stays in the log for good, so it must not repeat what is to be forgotten. */
+  readonly reason: string
+}
+
 /** What accompanies the events of an append, as an implementation gets it: complete. */
 export interface AppendContext {
   readonly commandId: string
@@ -56,6 +73,11 @@ export interface AppendContext {
   readonly causationId: string
   readonly fingerprint?: string | undefined
   readonly metadata: Schema.JsonObject
+}
+
+/** What accompanies a tombstone, as an implementation gets it: complete. */
+export interface TombstoneContext extends AppendContext {
+  readonly reason: string
 }
 
 /** Where an append's last event stands. */
@@ -124,14 +146,27 @@ export interface Operations {
     appends: NonEmptyReadonlyArray<StreamAppend>,
     context: AppendContext
   ) => Effect.Effect<NonEmptyReadonlyArray<AppendResult>, AppendError>
-  /** Reads a stream in one go. A stream without events is empty, not an error. */
+  /**
+   * Appends a tombstone, {@link Tombstone.encode} of the reason, to one stream, and in the same commit erases data and
+   * metadata of all events before it. From then on every append to the stream fails with `StreamTombstoned`, before its
+   * expected version is looked at.
+   */
+  readonly tombstone: (
+    streamId: StreamId,
+    expected: ExpectedVersion,
+    context: TombstoneContext
+  ) => Effect.Effect<AppendResult, AppendError>
+  /**
+   * Reads a stream in one go. A stream without events is empty, not an error. Erased events and tombstones are read as
+   * they are, marked: {@link make} makes an error of them.
+   */
   readonly read: (
     streamId: StreamId,
     options?: ReadOptions
-  ) => Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError>
+  ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StreamReadError>
   /** Reads a page of the log. No event that is or will be committed at or before `position` is missing from the pages. */
-  readonly readAll: (options: ReadAllOptions) => Effect.Effect<LogPage, EventStoreError>
-  /** The events that the command with this id stored, in order; none when it stored none. */
+  readonly readAll: (options: ReadAllOptions) => Effect.Effect<LogPage, LogReadError>
+  /** The events that the command with this id stored, in order, erased ones marked; none when it stored none. */
   readonly readCommand: (commandId: string) => Effect.Effect<ReadonlyArray<CommandEvent>, EventStoreError>
   /**
    * Begins to listen for appends. The effect it returns waits until something may have been appended since the last
@@ -141,15 +176,55 @@ export interface Operations {
 }
 
 /** All operations of an event store. */
-export interface Service extends Omit<Operations, "transact"> {
+export interface Service extends Omit<Operations, "transact" | "tombstone" | "read"> {
   /**
    * Appends to several streams in one commit: all of them or none. A stream named twice sees its own first append.
-   * Results come in the order of the appends.
+   * Results come in the order of the appends. One tombstoned stream among them fails all.
    */
   readonly transact: (
     appends: NonEmptyReadonlyArray<StreamAppend>,
     options?: AppendOptions
   ) => Effect.Effect<NonEmptyReadonlyArray<AppendResult>, AppendError>
+  /**
+   * Erases a stream, lawfully and for good: appends a tombstone, which says why and is the stream's last event, and in the
+   * same commit takes data and metadata of all events before it away. Their types, ids, versions, positions and times
+   * stay, so the log stays dense and in order. It expects a version and repeats by command id as an append does.
+   *
+   * The stream then takes no append and gives no events: both fail with `StreamTombstoned`. Readers of the log get its
+   * events marked as erased, and the tombstone; {@link Tombstone.audit} lists all of them.
+   *
+   * @example
+   * ```ts
+   * import * as EventStore from "@composable-ts/core/EventStore"
+   * import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
+   * import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
+   * import * as StreamId from "@composable-ts/core/StreamId"
+   * import * as Effect from "effect/Effect"
+   *
+   * const program = Effect.gen(function*() {
+   *   const store = yield* EventStore.EventStore
+   *   const streamId = yield* Effect.fromResult(StreamId.make("customer", "7"))
+   *   yield* store.tombstone(streamId, ExpectedVersion.any, { reason: "request 311 under article 17" })
+   *   return yield* Effect.flip(store.read(streamId))
+   * })
+   *
+   * const error = await Effect.runPromise(Effect.provide(program, MemoryEventStore.layer))
+   * error._tag // => "StreamTombstoned"
+   * ```
+   */
+  readonly tombstone: (
+    streamId: StreamId,
+    expected: ExpectedVersion,
+    options: TombstoneOptions
+  ) => Effect.Effect<AppendResult, AppendError>
+  /**
+   * Reads a stream in one go. A stream without events is empty, not an error. A tombstoned one fails, whichever of its
+   * events is asked for. Bounds that hold no event at all, beyond its end for instance, give none, as on any stream.
+   */
+  readonly read: (
+    streamId: StreamId,
+    options?: ReadOptions
+  ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StreamReadError>
   /** Appends to one stream: all events or none. */
   readonly append: (
     streamId: StreamId,
@@ -157,10 +232,16 @@ export interface Service extends Omit<Operations, "transact"> {
     events: NonEmptyReadonlyArray<EncodedEvent>,
     options?: AppendOptions
   ) => Effect.Effect<AppendResult, AppendError>
-  /** Reads a stream page by page, so that memory does not grow with the stream's length. */
-  readonly load: (streamId: StreamId, options?: ReadOptions) => Stream.Stream<RecordedEvent, EventStoreError>
-  /** Follows the log: what is there, then what comes, without gap or duplicate at the seam. Ends only by interruption. */
-  readonly subscribe: (options: SubscribeOptions) => Stream.Stream<RecordedEvent, EventStoreError>
+  /**
+   * Reads a stream page by page, so that memory does not grow with the stream's length. Otherwise like {@link read}; a
+   * tombstone that comes between two pages ends it with `StreamTombstoned` behind the first.
+   */
+  readonly load: (streamId: StreamId, options?: ReadOptions) => Stream.Stream<RecordedEvent, StreamReadError>
+  /**
+   * Follows the log: what is there, then what comes, without gap or duplicate at the seam. Ends only by interruption.
+   * Events of tombstoned streams come marked as erased; what decodes events passes over them.
+   */
+  readonly subscribe: (options: SubscribeOptions) => Stream.Stream<RecordedEvent, LogReadError>
 }
 
 /**
@@ -173,29 +254,69 @@ export class EventStore extends Context.Service<EventStore, Service>()("@composa
 
 const pageSize = 500
 
-const load = (read: Operations["read"]): Service["load"] => (streamId, options = {}) => {
+/** Whatever data is gone, a tombstone must say why. It is looked for only then. */
+const read = (operations: Operations): Service["read"] => (streamId, options = {}) =>
+  Effect.flatMap(operations.read(streamId, options), (events) => {
+    const sight = sightOf(streamId, options, events)
+    if (sight === undefined) return Effect.succeed(events)
+    switch (sight._tag) {
+      case "Damage":
+        return Effect.fail(new CorruptStream({ streamId, version: sight.version, issue: sight.issue }))
+      case "Tombstone":
+        return Effect.fail(new StreamTombstoned({ streamId, version: sight.version }))
+      case "Erasure":
+        return Effect.flatMap(
+          operations.read(streamId, { direction: "backwards", maxCount: 1 }),
+          ([last]) =>
+            Effect.fail(
+              last !== undefined && Tombstone.is(last)
+                ? new StreamTombstoned({ streamId, version: last.version })
+                : new CorruptStream({
+                  streamId,
+                  version: sight.version,
+                  issue: "its data is gone, and no tombstone says why"
+                })
+            )
+        )
+    }
+  })
+
+const readAll = (operations: Operations): Service["readAll"] => (options) =>
+  Effect.flatMap(operations.readAll(options), (page) => {
+    const damage = logDamage(options, page)
+    return damage === undefined ? Effect.succeed(page) : Effect.fail(new CorruptLog(damage))
+  })
+
+const load = (read: Service["read"]): Service["load"] => (streamId, options = {}) => {
   const backwards = options.direction === "backwards"
-  return Stream.paginate({ ...options, left: options.maxCount ?? Infinity }, ({ left, ...range }) => {
+  return Stream.paginate({ ...options, left: options.maxCount ?? Infinity, due: -1 }, ({ due, left, ...range }) => {
     const size = Math.min(pageSize, left)
-    return Effect.map(read(streamId, { ...range, maxCount: size }), (events) => {
+    return Effect.flatMap(read(streamId, { ...range, maxCount: size }), (events) => {
+      // Backwards, only a page's end is checked as it is read: its beginning may be the end of the stream.
+      if (due >= 0 && events[0]?.version !== due) {
+        return Effect.fail(new CorruptStream({ streamId, version: due, issue: "it is missing" }))
+      }
       const last = events.at(-1)
-      if (last === undefined || events.length < size || left === size) return [events, Option.none()]
-      const rest = backwards ? { ...range, to: last.version - 1 } : { ...range, from: last.version + 1 }
-      return [events, Option.some({ ...rest, left: left - size })]
+      if (last === undefined || events.length < size || left === size) return Effect.succeed([events, Option.none()])
+      const rest = backwards
+        ? { ...range, to: last.version - 1, due: last.version - 1 }
+        : { ...range, from: last.version + 1, due: -1 }
+      return Effect.succeed([events, Option.some({ ...rest, left: left - size })])
     })
   })
 }
 
-const subscribe = (operations: Operations): Service["subscribe"] => ({ after, names }) =>
-  Stream.unwrap(Effect.gen(function*() {
-    const appended = yield* operations.listen
-    return Stream.paginate({ after, caughtUp: false }, (state) =>
-      Effect.gen(function*() {
-        if (state.caughtUp) yield* appended
-        const page = yield* operations.readAll({ after: state.after, limit: pageSize, names })
-        return [page.events, Option.some({ after: page.position, caughtUp: page.position >= page.head })]
-      }))
-  }))
+const subscribe =
+  ({ listen, readAll }: Pick<Service, "listen" | "readAll">): Service["subscribe"] => ({ after, names }) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const appended = yield* listen
+      return Stream.paginate({ after, caughtUp: false }, (state) =>
+        Effect.gen(function*() {
+          if (state.caughtUp) yield* appended
+          const page = yield* readAll({ after: state.after, limit: pageSize, names })
+          return [page.events, Option.some({ after: page.position, caughtUp: page.position >= page.head })]
+        }))
+    }))
 
 /** Whether each stream was given the same events, whatever the order of the streams. */
 const sameEvents = (appends: ReadonlyArray<StreamAppend>, stored: ReadonlyArray<RecordedEvent>): boolean => {
@@ -228,7 +349,8 @@ export const firstOutcomes = (
 ): Result.Result<ReadonlyArray<Pick<AppendResult, "version" | "globalPosition">>, CommandIdConflict> => {
   const lastOf = new Map(stored.map((event) => [event.streamId, event]))
   const streamIds = new Set<string>(appends.map(({ streamId }) => streamId))
-  const sameStreams = streamIds.size === lastOf.size && [...streamIds].every((streamId) => lastOf.has(streamId))
+  const sameStreams = !stored.some(Tombstone.is) && streamIds.size === lastOf.size &&
+    [...streamIds].every((streamId) => lastOf.has(streamId))
   const known = stored[0]?.fingerprint
   const isRepetition = sameStreams &&
     (fingerprint === undefined || known === undefined ? sameEvents(appends, stored) : fingerprint === known)
@@ -248,6 +370,24 @@ export const firstOutcomes = (
   }))
 }
 
+/** The outcome of a tombstone whose command id stored it before. It is refused when the command was another one. */
+export const firstTombstone = (
+  commandId: string,
+  streamId: StreamId,
+  stored: ReadonlyArray<RecordedEvent>
+): Result.Result<Pick<AppendResult, "version" | "globalPosition">, CommandIdConflict> => {
+  const [first] = stored
+  return first !== undefined && Tombstone.is(first) && first.streamId === streamId
+    ? Result.succeed({ version: first.version, globalPosition: first.globalPosition })
+    : Result.fail(
+      new CommandIdConflict({
+        commandId,
+        streamIds: [streamId],
+        storedStreamIds: [...new Set(stored.map((event) => event.streamId))]
+      })
+    )
+}
+
 const noMetadata: Schema.JsonObject = Object.freeze({})
 
 const contextOf = (options: AppendOptions, time: number): AppendContext => {
@@ -261,8 +401,12 @@ const contextOf = (options: AppendOptions, time: number): AppendContext => {
   }
 }
 
-/** Completes an implementation's operations into a {@link Service}, which refuses what no store accepts. */
+/**
+ * Completes an implementation's operations into a {@link Service}, which refuses what no store accepts, and notices in
+ * what it reads that a stream was tombstoned, or that somebody has tampered with the log.
+ */
 export const make = (operations: Operations): Service => {
+  const checked = { listen: operations.listen, read: read(operations), readAll: readAll(operations) }
   const transact: Service["transact"] = (appends, options = {}) => {
     const refused = refusal(appends, options)
     return refused === undefined
@@ -273,11 +417,23 @@ export const make = (operations: Operations): Service => {
       : Effect.fail(refused)
   }
   return {
-    ...operations,
+    ...checked,
+    readCommand: operations.readCommand,
     transact,
     append: (streamId, expected, events, options) =>
       Effect.map(transact([{ streamId, expected, events }], options), (results) => results[0]),
-    load: load(operations.read),
-    subscribe: subscribe(operations)
+    tombstone: (streamId, expected, options) => {
+      const refused = tombstoneRefusal(expected, options)
+      return refused === undefined
+        ? Effect.clockWith((clock) =>
+          operations.tombstone(streamId, expected, {
+            ...contextOf(options, clock.currentTimeMillisUnsafe()),
+            reason: options.reason
+          })
+        )
+        : Effect.fail(refused)
+    },
+    load: load(checked.read),
+    subscribe: subscribe(checked)
   }
 }

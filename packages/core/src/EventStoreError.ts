@@ -78,5 +78,57 @@ export class EventStoreError extends Schema.TaggedError<EventStoreError>()("Even
   }
 }
 
+/**
+ * The stream was erased by a tombstone, its last event for good. It takes no append and gives no events; the tombstone in
+ * the log says when and why. Retrying does not help: what is to go on needs a stream of another id.
+ */
+export class StreamTombstoned extends Schema.TaggedError<StreamTombstoned>()("StreamTombstoned", {
+  streamId: Schema.String,
+  /** The tombstone's version. */
+  version: Schema.Int
+}) {
+  override get message(): string {
+    return `Stream ${JSON.stringify(this.streamId)} was erased: a tombstone ends it at version ${this.version}. ` +
+      `It can be neither read nor appended to; go on in a stream of another id`
+  }
+}
+
+const damage = "The table was changed behind the store's back, or restored in part: audit the log, and restore it."
+
+/** A stream's events are not what appends have written: one is missing, or changed. None of the read was delivered. */
+export class CorruptStream extends Schema.TaggedError<CorruptStream>()("CorruptStream", {
+  streamId: Schema.String,
+  /** Where the damage shows. */
+  version: Schema.Int,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `Stream ${JSON.stringify(this.streamId)} is damaged at version ${this.version}: ${this.issue}. ${damage}`
+  }
+}
+
+/** The log is not what appends have written: a position is missing, or out of order. None of the page was delivered. */
+export class CorruptLog extends Schema.TaggedError<CorruptLog>()("CorruptLog", {
+  /** Where the damage shows. */
+  globalPosition: Schema.BigInt,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `The log is damaged at global position ${this.globalPosition}: ${this.issue}. ${damage}`
+  }
+}
+
 /** All that can go wrong in an append. */
-export type AppendError = VersionConflict | CommandIdConflict | InvalidAppend | Overloaded | EventStoreError
+export type AppendError =
+  | VersionConflict
+  | StreamTombstoned
+  | CommandIdConflict
+  | InvalidAppend
+  | Overloaded
+  | EventStoreError
+
+/** All that can go wrong in the reading of a stream. */
+export type StreamReadError = StreamTombstoned | CorruptStream | EventStoreError
+
+/** All that can go wrong in the reading of the log. */
+export type LogReadError = CorruptLog | EventStoreError

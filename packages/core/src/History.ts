@@ -6,9 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Aggregate } from "./Aggregate.ts"
-import type { EventDecodeFailed, UnknownEventType } from "./EventError.ts"
+import type { DecodeError } from "./EventError.ts"
 import type { CommandEvent, Service } from "./EventStore.ts"
-import type { EventStoreError } from "./EventStoreError.ts"
+import type { StreamReadError } from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 import type { RecordedEvent } from "./RecordedEvent.ts"
 import type { InvalidStreamId, StreamId } from "./StreamId.ts"
@@ -38,7 +38,7 @@ export interface Since<out S, out E> {
 }
 
 /** What may go wrong when an instance is read. */
-export type ReadError = InvalidStreamId | EventStoreError | UnknownEventType | EventDecodeFailed
+export type ReadError = InvalidStreamId | StreamReadError | DecodeError
 
 /** The histories of an aggregate's instances. */
 export interface History<S, E> {
@@ -49,9 +49,9 @@ export interface History<S, E> {
   /** What lies behind a known state: the events, oldest first, and the state behind them, both of one read. */
   readonly since: (streamId: StreamId, from: Current<S>) => Effect.Effect<Since<S, E>, ReadError>
   /** Whether the stream has any events. */
-  readonly exists: (streamId: StreamId) => Effect.Effect<boolean, EventStoreError>
+  readonly exists: (streamId: StreamId) => Effect.Effect<boolean, StreamReadError>
   /** The global position of the event at a version of the stream; nothing when there is none. */
-  readonly positionOf: (streamId: StreamId, version: number) => Effect.Effect<bigint | undefined, EventStoreError>
+  readonly positionOf: (streamId: StreamId, version: number) => Effect.Effect<bigint | undefined, StreamReadError>
   /** The state at a moment of the past. */
   readonly stateAt: (streamId: StreamId, moment: Moment) => Effect.Effect<Current<S>, ReadError>
   /** The events, oldest first; all, or those from a version on. */
@@ -80,7 +80,7 @@ export const make = <S, C extends { readonly _tag: string }, E extends { readonl
     return state
   }
 
-  const replay = (from: Current<S>, recorded: Stream.Stream<RecordedEvent, EventStoreError>) =>
+  const replay = (from: Current<S>, recorded: Stream.Stream<RecordedEvent, StreamReadError>) =>
     Stream.runFoldEffect(
       Stream.chunks(recorded),
       () => from,

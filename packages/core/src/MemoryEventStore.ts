@@ -8,31 +8,52 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as EventStore from "./EventStore.ts"
-import { EventStoreError, VersionConflict } from "./EventStoreError.ts"
+import { EventStoreError, StreamTombstoned, VersionConflict } from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 import { storedJson } from "./internal/storedJson.ts"
 import { nameOf, type RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
+import * as Tombstone from "./Tombstone.ts"
 import * as UuidV7 from "./UuidV7.ts"
+
+/** Where a command's events stand in the log, and its fingerprint, if it carried one. */
+interface Stored {
+  readonly from: number
+  readonly to: number
+  readonly fingerprint: string | undefined
+}
 
 /** Positions of the log are 1-based and dense, so position p stands at index p − 1. */
 interface Log {
   readonly all: Array<RecordedEvent>
   readonly streams: Map<string, Array<RecordedEvent>>
-  /** The events that each command stored. */
-  readonly commands: Map<string, ReadonlyArray<EventStore.CommandEvent>>
+  /** Where the events of each command stand, which are consecutive, and what it was. */
+  readonly commands: Map<string, Stored>
   readonly listeners: Set<Queue.Queue<void>>
 }
 
 /** As many as there were appends. */
 type Results = NonEmptyReadonlyArray<EventStore.AppendResult>
 
+const storedBy = (log: Log, commandId: string): ReadonlyArray<EventStore.CommandEvent> => {
+  const stored = log.commands.get(commandId)
+  if (stored === undefined) return []
+  const events = log.all.slice(stored.from, stored.to)
+  const { fingerprint } = stored
+  return fingerprint === undefined ? events : events.map((event, i) => i === 0 ? { ...event, fingerprint } : event)
+}
+
 const versionOf = (log: Log, streamId: StreamId): number => (log.streams.get(streamId)?.length ?? 0) - 1
 
 /** Checks each append against the stream as the appends before it leave it. */
-const conflict = (log: Log, appends: ReadonlyArray<EventStore.StreamAppend>): VersionConflict | undefined => {
+const conflict = (
+  log: Log,
+  appends: ReadonlyArray<EventStore.StreamAppend>
+): VersionConflict | StreamTombstoned | undefined => {
   const versions = new Map<StreamId, number>()
   for (const { events, expected, streamId } of appends) {
+    const last = log.streams.get(streamId)?.at(-1)
+    if (last !== undefined && Tombstone.is(last)) return new StreamTombstoned({ streamId, version: last.version })
     const actual = versions.get(streamId) ?? versionOf(log, streamId)
     if (!ExpectedVersion.admits(expected, actual)) return new VersionConflict({ streamId, expected, actual })
     versions.set(streamId, actual + events.length)
@@ -49,7 +70,7 @@ const write = (
   const { causationId, commandId, correlationId, fingerprint } = context
   const metadata = storedJson(context.metadata)
   const bodies = appends.map(({ events }) => events.map((event) => storedJson(event.data)))
-  const written: Array<RecordedEvent> = []
+  const from = log.all.length
   const results = appends.map(({ events, streamId }, i) => {
     let stream = log.streams.get(streamId)
     if (stream === undefined) log.streams.set(streamId, stream = [])
@@ -69,23 +90,18 @@ const write = (
       })
       stream.push(event)
       log.all.push(event)
-      written.push(event)
     }
     return { version: stream.length - 1, globalPosition: BigInt(log.all.length), duplicate: false }
   })
-  const [first, ...others] = written
-  log.commands.set(
-    commandId,
-    Object.freeze(fingerprint === undefined ? written : [Object.freeze({ ...first!, fingerprint }), ...others])
-  )
+  log.commands.set(commandId, { from, to: log.all.length, fingerprint })
   for (const listener of log.listeners) Queue.offerUnsafe(listener, undefined)
   return results as unknown as Results
 }
 
 const transact = (log: Log): EventStore.Operations["transact"] => (appends, context) =>
   Effect.clockWith((clock): ReturnType<EventStore.Operations["transact"]> => {
-    const known = log.commands.get(context.commandId)
-    if (known !== undefined) {
+    const known = storedBy(log, context.commandId)
+    if (known.length > 0) {
       const first = EventStore.firstOutcomes(context, appends, known)
       return Effect.fromResult(
         Result.map(first, (results) => results.map((result) => ({ ...result, duplicate: true })) as unknown as Results)
@@ -96,6 +112,39 @@ const transact = (log: Log): EventStore.Operations["transact"] => (appends, cont
     return Effect.try({
       try: () => write(log, appends, context, clock.currentTimeMillisUnsafe()),
       catch: (cause) => new EventStoreError({ operation: "append", retryable: false, cause })
+    })
+  })
+
+const noMetadata: RecordedEvent["metadata"] = Object.freeze({})
+
+/** Takes away what the events of a stream before its last say. */
+const erase = (log: Log, streamId: StreamId): void => {
+  const stream = log.streams.get(streamId)!
+  for (let version = 0; version < stream.length - 1; version++) {
+    const event = stream[version]!
+    const erased: RecordedEvent = Object.freeze({ ...event, data: null, metadata: noMetadata, erased: true })
+    stream[version] = erased
+    log.all[Number(event.globalPosition) - 1] = erased
+  }
+}
+
+const tombstone = (log: Log): EventStore.Operations["tombstone"] => (streamId, expected, context) =>
+  Effect.clockWith((clock): ReturnType<EventStore.Operations["tombstone"]> => {
+    const known = storedBy(log, context.commandId)
+    if (known.length > 0) {
+      const first = EventStore.firstTombstone(context.commandId, streamId, known)
+      return Effect.fromResult(Result.map(first, (result) => ({ ...result, duplicate: true })))
+    }
+    const appends = [{ streamId, expected, events: [Tombstone.encode(context.reason)] }] as const
+    const refused = conflict(log, appends)
+    if (refused !== undefined) return Effect.fail(refused)
+    return Effect.try({
+      try: () => {
+        const [result] = write(log, appends, context, clock.currentTimeMillisUnsafe())
+        erase(log, streamId)
+        return result
+      },
+      catch: (cause) => new EventStoreError({ operation: "tombstone", retryable: false, cause })
     })
   })
 
@@ -123,9 +172,10 @@ export const make: Effect.Effect<EventStore.Service> = Effect.sync(() => {
   const log: Log = { all: [], streams: new Map(), commands: new Map(), listeners: new Set() }
   return EventStore.make({
     transact: transact(log),
+    tombstone: tombstone(log),
     read: read(log),
     readAll: readAll(log),
-    readCommand: (commandId) => Effect.sync(() => log.commands.get(commandId) ?? []),
+    readCommand: (commandId) => Effect.sync(() => storedBy(log, commandId)),
     listen: Effect.map(
       Effect.acquireRelease(
         Effect.tap(Queue.sliding<void>(1), (queue) => Effect.sync(() => log.listeners.add(queue))),

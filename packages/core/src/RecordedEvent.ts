@@ -32,6 +32,11 @@ export interface RecordedEvent {
   readonly recordedAt: number
   /** Whatever the appender added. */
   readonly metadata: Schema.JsonObject
+  /**
+   * There when a tombstone of the stream has erased the event: then `data` is null and `metadata` empty. All else is as it
+   * was recorded, so the log stays dense and in order. The tombstone stands further on in the log.
+   */
+  readonly erased?: true
 }
 
 /** The name of an event whose versioned type is this: `OrderPlaced` of `OrderPlaced.v2`. */

@@ -8,11 +8,14 @@ import * as EventStore from "@composable-ts/core/EventStore"
 import {
   type AppendError,
   type CommandIdConflict,
+  CorruptLog,
   EventStoreError,
   Overloaded,
+  StreamTombstoned,
   VersionConflict
 } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
+import * as Tombstone from "@composable-ts/core/Tombstone"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
@@ -32,6 +35,7 @@ import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel, migrate, quoted } from "./internal/schema.ts"
 import { resend, sendGroup } from "./internal/sendGroup.ts"
+import * as TombstoneStatement from "./internal/tombstoneStatement.ts"
 import { isTransient } from "./internal/transient.ts"
 
 /** How the store works. */
@@ -60,7 +64,7 @@ export interface AppendLimits {
 const schemaShape = /^[a-z_][a-z0-9_]{0,50}$/
 
 type Appended = NonEmptyReadonlyArray<EventStore.AppendResult>
-type AppendFailure = VersionConflict | CommandIdConflict | Overloaded | EventStoreError
+type AppendFailure = VersionConflict | StreamTombstoned | CommandIdConflict | Overloaded | EventStoreError
 type Submission = GroupCommit.Submission<AppendStatement.Command, Appended, AppendFailure>
 
 const limits = (
@@ -92,29 +96,35 @@ interface Appending {
   readonly schema: string
   readonly limits: AppendLimits
   readonly metrics: AppendMetrics.AppendMetrics
-  readonly readCommand: EventStore.Operations["readCommand"]
+  readonly storedBy: StoredBy
 }
 
-const makeAppend = ({ client, limits: given, metrics, readCommand, schema }: Appending) => {
+const maxRowBytesOf = (client: PgClient): number => client.config.maxMessageSize ?? defaultMaxMessageSize
+
+/**
+ * The caller's fiber may be in a transaction of its own, whose snapshot need not show what was committed since, and
+ * which may yet roll back. What the store does for an append stays out of it.
+ */
+const apart = (client: PgClient) => <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.updateContext(
+    effect,
+    (context: Context.Context<never>): Context.Context<never> => Context.omit(client.transactionService)(context)
+  )
+
+/** Looks up what a command stored, as patiently as a group is sent. */
+const makeStoredBy = (client: PgClient, readCommand: EventStore.Operations["readCommand"]) => (commandId: string) =>
+  readCommand(commandId).pipe(Effect.retry({ schedule: resend, while: isRetryable }), apart(client))
+
+type StoredBy = ReturnType<typeof makeStoredBy>
+
+const makeAppend = ({ client, limits: given, metrics, schema, storedBy }: Appending) => {
   const statement = AppendStatement.make(schema)
-  const maxRowBytes = client.config.maxMessageSize ?? defaultMaxMessageSize
+  const maxRowBytes = maxRowBytesOf(client)
 
   const send = (commands: ReadonlyArray<AppendStatement.Command>) => {
     const { answers, parameters, text } = statement(commands)
     return Effect.map(client.unsafe(text, parameters).values, ([row]) => answers(row!))
   }
-
-  /**
-   * The caller's fiber may be in a transaction of its own, whose snapshot need not show what was committed since. The
-   * look-up stays out of it, as the append does.
-   */
-  const storedBy = (commandId: string): Effect.Effect<ReadonlyArray<EventStore.CommandEvent>, EventStoreError> =>
-    readCommand(commandId).pipe(
-      Effect.retry({ schedule: resend, while: isRetryable }),
-      Effect.updateContext((context: Context.Context<never>): Context.Context<never> =>
-        Context.omit(client.transactionService)(context)
-      )
-    )
 
   /** The outcome of a command whose id the log knows: stored by an earlier command, or by ours before its answer was lost. */
   const known = ({ context, parts }: AppendStatement.Command): Effect.Effect<Appended, AppendFailure> =>
@@ -140,6 +150,10 @@ const makeAppend = ({ client, limits: given, metrics, readCommand, schema }: App
         metrics.conflict()
         const { expected, streamId } = command.parts[answer.part]!
         return Effect.fail(new VersionConflict({ streamId, expected, actual: answer.actual }))
+      }
+      case "Tombstoned": {
+        const { streamId } = command.parts[answer.part]!
+        return Effect.fail(new StreamTombstoned({ streamId, version: answer.version }))
       }
     }
   }
@@ -181,6 +195,63 @@ const makeAppend = ({ client, limits: given, metrics, readCommand, schema }: App
   )
 }
 
+/**
+ * Tombstones are rare, and each may have much to erase, so each goes alone. Sending one again is as safe as sending an
+ * append again; once it was sent, its outcome is waited for.
+ */
+const makeTombstone = (
+  client: PgClient,
+  schema: string,
+  storedBy: StoredBy
+): EventStore.Operations["tombstone"] => {
+  const text = TombstoneStatement.text(schema)
+
+  const known = (
+    { context: { commandId }, parts: [{ eventIds, streamId }] }: AppendStatement.Command
+  ): Effect.Effect<EventStore.AppendResult, CommandIdConflict | EventStoreError> =>
+    Effect.flatMap(storedBy(commandId), (events) =>
+      Effect.fromResult(
+        Result.map(EventStore.firstTombstone(commandId, streamId, events), (first) => ({
+          ...first,
+          duplicate: events[0]?.eventId !== eventIds[0]
+        }))
+      ))
+
+  const send = (command: AppendStatement.Command): Effect.Effect<EventStore.AppendResult, AppendFailure> =>
+    client.unsafe(text, TombstoneStatement.parameters(command)).values.pipe(
+      Effect.retry({ schedule: resend, while: isTransient }),
+      apart(client),
+      Effect.mapError(failed("tombstone")),
+      Effect.flatMap(([row]): Effect.Effect<EventStore.AppendResult, AppendFailure> => {
+        const answer = TombstoneStatement.answer(row as unknown as TombstoneStatement.Row)
+        const { expected, streamId } = command.parts[0]
+        switch (answer._tag) {
+          case "Stored":
+            return Effect.succeed(answer.result)
+          case "Known":
+            return known(command)
+          case "Conflict":
+            return Effect.fail(new VersionConflict({ streamId, expected, actual: answer.actual }))
+          case "Tombstoned":
+            return Effect.fail(new StreamTombstoned({ streamId, version: answer.version }))
+        }
+      }),
+      Effect.uninterruptible
+    )
+
+  return (streamId, expected, context) =>
+    Effect.clockWith((clock): Effect.Effect<EventStore.AppendResult, AppendError> => {
+      const appends = [{ streamId, expected, events: [Tombstone.encode(context.reason)] }] as const
+      const time = clock.currentTimeMillisUnsafe()
+      const command = AppendStatement.command(appends, context, {
+        maxRowBytes: maxRowBytesOf(client),
+        time,
+        span: undefined
+      })
+      return Result.isSuccess(command) ? send(command.success) : Effect.fail(command.failure)
+    })
+}
+
 const makeRead = (client: PgClient, schema: string): EventStore.Operations["read"] => {
   const select = (order: "ASC" | "DESC") =>
     `SELECT ${columns} FROM ${schema}.events WHERE stream_id = $1 AND version >= $2 AND version <= $3
@@ -210,32 +281,54 @@ const rows = (
 
 /**
  * Positions are dense, so a page is a range of positions, whatever a filter leaves of it. The head is read in the same
- * statement, hence in the same snapshot: nothing can be committed between the two.
+ * statement, hence in the same snapshot: nothing can be committed between the two. So is the number of events that there
+ * are in the range, where a filter would hide that one is missing.
  */
 const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["readAll"] => {
-  const select = (filter: string) => `
-    SELECT head, ${columns} FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS log
+  const within = "global_position > $1 AND global_position <= $1 + $2"
+  const select = (count: string, filter: string) => `
+    SELECT head, ${count}, ${columns} FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS log
     LEFT JOIN LATERAL (
       SELECT ${columns} FROM ${schema}.events
-      WHERE global_position > $1 AND global_position <= $1 + $2 ${filter}
+      WHERE ${within} ${filter}
     ) AS page ON true ORDER BY global_position`
-  const all = select("")
-  const some = select("AND split_part(type, '.', 1) = ANY($3)")
+  const all = select("NULL", "")
+  const some = select(
+    `(SELECT count(*) FROM ${schema}.events WHERE ${within})`,
+    "AND split_part(type, '.', 1) = ANY($3)"
+  )
+  const missing = `
+    SELECT min(position) FROM generate_series($1::bigint + 1, $2) AS position
+    WHERE NOT EXISTS (SELECT FROM ${schema}.events WHERE global_position = position)`
+
+  const whole = (after: bigint, page: EventStore.LogPage, there: bigint | null) =>
+    there === null || there >= page.position - (after > 0n ? after : 0n)
+      ? Effect.succeed(page)
+      : Effect.flatMap(
+        Effect.mapError(client.unsafe(missing, [after, page.position]).values, failed("read the log")),
+        ([row]) =>
+          Effect.fail(
+            new CorruptLog({
+              globalPosition: row![0] as bigint,
+              issue: `it is missing, though the log goes on to ${page.head}`
+            })
+          )
+      )
+
   return ({ after, limit, names }) => {
     const statement = names === undefined
       ? client.unsafe(all, [after, limit])
       : client.unsafe(some, [after, limit, names])
-    return Effect.mapBoth(statement.values, {
-      onFailure: failed("read the log"),
-      onSuccess: (values) => {
-        const head = values[0]![0] as bigint
-        const end = after + BigInt(limit)
-        return {
-          events: values[0]![1] === null ? [] : values.map((row) => recorded(row.slice(1))),
-          position: end < head ? end : head > after ? head : after,
-          head
-        }
+    return Effect.flatMap(Effect.mapError(statement.values, failed("read the log")), (values) => {
+      const head = values[0]![0] as bigint
+      const there = values[0]![1] as bigint | null
+      const end = after + BigInt(limit)
+      const page: EventStore.LogPage = {
+        events: values[0]![2] === null ? [] : values.map((row) => recorded(row.slice(2))),
+        position: end < head ? end : head > after ? head : after,
+        head
       }
+      return whole(after, page, there)
     })
   }
 }
@@ -276,8 +369,10 @@ export const make = (
     const name = quoted(schema)
     const readCommand = makeReadCommand(client, name)
     const metrics = AppendMetrics.make(schema, yield* Effect.context<never>())
+    const storedBy = makeStoredBy(client, readCommand)
     return EventStore.make({
-      transact: yield* makeAppend({ client, schema: name, limits: options.append ?? {}, metrics, readCommand }),
+      transact: yield* makeAppend({ client, schema: name, limits: options.append ?? {}, metrics, storedBy }),
+      tombstone: makeTombstone(client, name, storedBy),
       read: makeRead(client, name),
       readAll: makeReadAll(client, name),
       readCommand,

@@ -1,6 +1,6 @@
 /**
- * The log's append functions with a safeguard taken out, for negative controls: a test that stays green without its
- * safeguard proves nothing. Each is taken out of all of them, so that none stays green through the other function.
+ * The log's functions with a safeguard taken out, for negative controls: a test that stays green without its
+ * safeguard proves nothing. Each is taken out of all that append, so that none stays green through the other function.
  */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
@@ -11,7 +11,7 @@ type Replacement = readonly [piece: string, replacement: string]
 type Sabotage = (sql: SqlClient.SqlClient, schema: string) => Effect.Effect<void, SqlError.SqlError>
 
 /** Replaces pieces of a function's text, each of which must be there. */
-const replace = (
+export const replaceIn = (
   sql: SqlClient.SqlClient,
   name: string,
   replacements: ReadonlyArray<Replacement>
@@ -29,17 +29,18 @@ const replace = (
 /** Commits as the session would, be it without waiting for the disk. */
 export const commitAsSessionDoes: Sabotage = (sql, schema) => {
   const replacements: ReadonlyArray<Replacement> = [["PERFORM set_config('synchronous_commit', 'on', true);", "NULL;"]]
-  return Effect.andThen(
-    replace(sql, `${schema}.append`, replacements),
-    replace(sql, `${schema}.append_one`, replacements)
+  return Effect.forEach(
+    ["append", "append_one", "tombstone"],
+    (name) => replaceIn(sql, `${schema}.${name}`, replacements),
+    { discard: true }
   )
 }
 
 /** Stores a command however often it is sent. */
 export const forgetCommands: Sabotage = (sql, schema) =>
   Effect.gen(function*() {
-    yield* replace(sql, `${schema}.append`, [["IF known[command] THEN", "IF false THEN"]])
-    yield* replace(sql, `${schema}.append_one`, [["AND NOT EXISTS (", "AND true OR EXISTS ("]])
+    yield* replaceIn(sql, `${schema}.append`, [["IF known[command] THEN", "IF false THEN"]])
+    yield* replaceIn(sql, `${schema}.append_one`, [["AND NOT EXISTS (", "AND true OR EXISTS ("]])
     yield* sql`DROP INDEX ${sql(schema)}.events_command`
   })
 
@@ -52,11 +53,11 @@ export const drawPositionsFromSequence: Sabotage = (sql, schema) => {
   const next = `nextval('${schema}.position_block') * 1000`
   return Effect.gen(function*() {
     yield* sql`CREATE SEQUENCE ${sql(schema)}.position_block`
-    yield* replace(sql, `${schema}.append`, [
+    yield* replaceIn(sql, `${schema}.append`, [
       lock,
       [`SELECT coalesce(max(global_position), 0) INTO head FROM "${schema}".events;`, `head := ${next};`]
     ])
-    yield* replace(sql, `${schema}.append_one`, [
+    yield* replaceIn(sql, `${schema}.append_one`, [
       lock,
       [`SELECT e.global_position FROM "${schema}".events e ORDER BY e.global_position DESC LIMIT 1`, `SELECT ${next}`]
     ])

@@ -4,11 +4,12 @@
  * whatever crashes and however many processes run it.
  */
 import type * as Action from "@composable-ts/core/Action"
-import type { EventDecodeFailed, UnknownEventType } from "@composable-ts/core/EventError"
+import type { DecodeError } from "@composable-ts/core/EventError"
 import { EventStore, type LogPage } from "@composable-ts/core/EventStore"
-import { EventStoreError } from "@composable-ts/core/EventStoreError"
+import { type CorruptLog, EventStoreError } from "@composable-ts/core/EventStoreError"
 import type { Recorded } from "@composable-ts/core/History"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
+import * as Tombstone from "@composable-ts/core/Tombstone"
 import { isReadonlyArrayNonEmpty as isNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -32,10 +33,8 @@ export interface Projection<out E, out R> extends Checkpoint.Owner {
   readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, E | DecodeError, R>
 }
 
-type DecodeError = UnknownEventType | EventDecodeFailed
-
 /** What every projection declares. */
-export interface Declaration<E, R> {
+export interface Declaration<E, R, TombstoneError = never, TombstoneServices = never> {
   readonly name: string
   /**
    * Raise it when handlers or tables change: a new version starts from the first event with a set-up of its own, so it
@@ -44,7 +43,21 @@ export interface Declaration<E, R> {
   readonly version: number
   /** Makes the read model's tables. Runs once, in one transaction with the first checkpoint. */
   readonly setUp: Effect.Effect<void, E, R>
+  /**
+   * Forgets what the read model holds of a stream that a tombstone has erased. The log has tombstones of all streams,
+   * whatever their category, in order with the events that are handled. Erased events are passed over; a read model that
+   * was up to date has applied them before, and one that is rebuilt never sees them.
+   */
+  readonly tombstoned?:
+    | ((tombstone: Tombstone.Tombstone) => Effect.Effect<unknown, TombstoneError, TombstoneServices>)
+    | undefined
 }
+
+/** A projection that forgets has tombstones among the names that it reads. */
+const namesOf = (
+  events: ReadonlyArray<string>,
+  { tombstoned }: Pick<Declaration<unknown, unknown, unknown, unknown>, "tombstoned">
+): ReadonlyArray<string> => tombstoned === undefined ? events : [...events, Tombstone.type]
 
 /** A handler for each event that matters to the read model; the others are not even read. */
 export type Handlers<Event extends Tag> = {
@@ -87,12 +100,23 @@ type Handled<H> = Extract<H[keyof H], (...args: never) => unknown> extends (...a
  * views.events // => ["PageSeen"]
  * ```
  */
-export const define = <C extends Tag, Event extends Tag, E, R, const H extends Handlers<Event>>(
+export const define = <
+  C extends Tag,
+  Event extends Tag,
+  E,
+  R,
+  const H extends Handlers<Event>,
+  TombstoneError = never,
+  TombstoneServices = never
+>(
   source: Action.Vocabulary<C, Event>,
-  declaration: Declaration<E, R> & {
+  declaration: Declaration<E, R, TombstoneError, TombstoneServices> & {
     readonly on: H & { readonly [Unknown in Exclude<keyof H, Event["_tag"]>]: never }
   }
-): Projection<E | Effect.Error<Handled<H>>, R | Effect.Services<Handled<H>>> => {
+): Projection<
+  E | Effect.Error<Handled<H>> | TombstoneError,
+  R | Effect.Services<Handled<H>> | TombstoneServices
+> => {
   type Handler = (
     event: Event,
     recorded: RecordedEvent
@@ -103,19 +127,31 @@ export const define = <C extends Tag, Event extends Tag, E, R, const H extends H
     name: declaration.name,
     version: declaration.version,
     setUp: declaration.setUp,
-    events: handled,
+    events: namesOf(handled, declaration),
     apply: (events) =>
-      Effect.forEach(events, (recorded) =>
-        Effect.flatMap(
-          Effect.fromResult(source.decode(recorded)),
-          (event) => handlers[event._tag]!(event, recorded)
-        ), { discard: true })
+      Effect.forEach(
+        events,
+        (recorded): Effect.Effect<
+          unknown,
+          DecodeError | Effect.Error<Handled<H>> | TombstoneError,
+          Effect.Services<Handled<H>> | TombstoneServices
+        > => {
+          const tombstone = Tombstone.from(recorded)
+          if (tombstone !== undefined) return declaration.tombstoned?.(tombstone) ?? Effect.void
+          if (recorded.erased === true) return Effect.void
+          return Effect.flatMap(
+            Effect.fromResult(source.decode(recorded)),
+            (event) => handlers[event._tag]!(event, recorded)
+          )
+        },
+        { discard: true }
+      )
   }
 }
 
 /**
  * Defines a projection by one handler for a batch of events: one statement for many rows is many times faster than one
- * for each. `events` names those that matter.
+ * for each. `events` names those that matter. A tombstone, for a projection that handles them, ends a batch.
  */
 export const defineBatch = <
   C extends Tag,
@@ -124,34 +160,55 @@ export const defineBatch = <
   SetUpError,
   SetUpServices,
   E,
-  R
+  R,
+  TombstoneError = never,
+  TombstoneServices = never
 >(
   source: Action.Vocabulary<C, Event>,
-  declaration: Declaration<SetUpError, SetUpServices> & {
+  declaration: Declaration<SetUpError, SetUpServices, TombstoneError, TombstoneServices> & {
     readonly events: ReadonlyArray<Name>
     readonly handle: (
       batch: NonEmptyReadonlyArray<Recorded<Extract<Event, { readonly _tag: Name }>>>
     ) => Effect.Effect<unknown, E, R>
   }
-): Projection<SetUpError | E, SetUpServices | R> => ({
-  name: declaration.name,
-  version: declaration.version,
-  setUp: declaration.setUp,
-  events: declaration.events,
-  apply: (events) =>
-    Effect.flatMap(
+): Projection<SetUpError | E | TombstoneError, SetUpServices | R | TombstoneServices> => {
+  const handle = (events: ReadonlyArray<RecordedEvent>) =>
+    events.length === 0 ? Effect.void : Effect.flatMap(
       Effect.fromResult(
         Result.all(events.map((recorded) => Result.map(source.decode(recorded), (event) => ({ event, recorded }))))
       ),
-      (batch) => Effect.asVoid(declaration.handle(batch as never))
+      (batch) => declaration.handle(batch as never)
     )
-})
+  return {
+    name: declaration.name,
+    version: declaration.version,
+    setUp: declaration.setUp,
+    events: namesOf(declaration.events, declaration),
+    apply: (events) =>
+      Effect.gen(function*() {
+        let pending: Array<RecordedEvent> = []
+        for (const recorded of events) {
+          const tombstone = Tombstone.from(recorded)
+          if (tombstone === undefined) {
+            if (recorded.erased !== true) pending.push(recorded)
+            continue
+          }
+          // What stands before a tombstone is applied before it, or it would come back.
+          yield* handle(pending)
+          pending = []
+          if (declaration.tombstoned !== undefined) yield* declaration.tombstoned(tombstone)
+        }
+        yield* handle(pending)
+      })
+  }
+}
 
 /** Why a projection does not go on. */
 export type Stopped =
   | ProjectionFailed
   | CheckpointAhead
   | CheckpointMissing
+  | CorruptLog
   | EventStoreError
   | SqlError
 

@@ -13,6 +13,7 @@ import { readCases } from "./internal/eventStoreContract/read.ts"
 import { readAllCases } from "./internal/eventStoreContract/readAll.ts"
 import { recordedCases } from "./internal/eventStoreContract/recorded.ts"
 import { subscribeCases } from "./internal/eventStoreContract/subscribe.ts"
+import { tombstoneCases } from "./internal/eventStoreContract/tombstone.ts"
 import { transactCases } from "./internal/eventStoreContract/transact.ts"
 
 export type { SuiteOptions }
@@ -30,7 +31,8 @@ export const cases: ReadonlyArray<Case> = [
   ...readAllCases,
   ...subscribeCases,
   ...recordedCases,
-  ...payloadCases
+  ...payloadCases,
+  ...tombstoneCases
 ]
 
 /**

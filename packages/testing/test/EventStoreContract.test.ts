@@ -3,8 +3,11 @@
  * notice it. The sound store passing the whole suite is `packages/core/test/MemoryEventStore.test.ts`.
  */
 import type * as EventStore from "@composable-ts/core/EventStore"
+import { VersionConflict } from "@composable-ts/core/EventStoreError"
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
+import type { EncodedEvent } from "@composable-ts/core/RecordedEvent"
+import * as Tombstone from "@composable-ts/core/Tombstone"
 import * as EventStoreContract from "@composable-ts/testing/EventStoreContract"
 import { assert, describe, it } from "@effect/vitest"
 import { type Duration, Effect, Exit, Option, Stream } from "effect"
@@ -27,7 +30,7 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
       transacting((appends, options) =>
         Effect.gen(function*() {
           for (const { expected, streamId } of appends) {
-            const actual = (yield* store.read(streamId)).length - 1
+            const actual = (yield* Effect.orDie(store.read(streamId))).length - 1
             if (!ExpectedVersion.admits(expected, actual)) return yield* store.transact(appends, options)
           }
           yield* Effect.yieldNow
@@ -73,7 +76,7 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
       append: (streamId, ...append) =>
         Effect.flatMap(store.append(streamId, ...append), (result) =>
           result.duplicate
-            ? Effect.map(store.read(streamId, { direction: "backwards", maxCount: 1 }), ([last]) => ({
+            ? Effect.map(Effect.orDie(store.read(streamId, { direction: "backwards", maxCount: 1 })), ([last]) => ({
               ...result,
               version: last!.version
             }))
@@ -241,6 +244,77 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
         }
       }
     }
+  ],
+  [
+    "ends a stream, and erases nothing",
+    /tombstone: the events before it stay in place, without data/,
+    (store) => ({
+      tombstone: (streamId, expected, { reason, ...options }) =>
+        store.append(streamId, expected, [{ ...Tombstone.encode(reason), type: "Ended.v1" } as EncodedEvent], options)
+    })
+  ],
+  [
+    "erases a stream whatever the tombstone expected",
+    /tombstone: version 0 on a stream of 2 conflicts/,
+    (store) => ({ tombstone: (streamId, _, options) => store.tombstone(streamId, ExpectedVersion.any, options) })
+  ],
+  [
+    "forgets the command ids of tombstones",
+    /tombstone: repeated with its command id/,
+    (store) => ({
+      tombstone: (streamId, expected, options) =>
+        store.tombstone(streamId, expected, { ...options, commandId: undefined })
+    })
+  ],
+  [
+    "shows a tombstoned stream as one that never was",
+    /reads of the stream fail/,
+    (store) => ({
+      read: (...read) => Effect.catchTag(store.read(...read), "StreamTombstoned", () => Effect.succeed([]))
+    })
+  ],
+  [
+    "does not mark what is erased",
+    /once each at the seam/,
+    (store) => ({
+      subscribe: (options) =>
+        Stream.map(store.subscribe(options), (event) => Object.assign({}, event, { erased: undefined }))
+    })
+  ],
+  [
+    "leaves erased events out of the log",
+    /tombstone: the log is read by name as ever/,
+    (store) => ({
+      readAll: (options) =>
+        Effect.map(store.readAll(options), (page) => ({
+          ...page,
+          events: page.events.filter(({ erased }) => erased !== true)
+        }))
+    })
+  ],
+  [
+    "leaves tombstoned streams out of a transact",
+    /a transact whose second stream is erased stores none/,
+    (store) => ({
+      transact: (appends, options) =>
+        Effect.catchTag(
+          store.transact(appends, options),
+          "StreamTombstoned",
+          ({ streamId }) => store.transact(appends.filter((append) => append.streamId !== streamId) as never, options)
+        )
+    })
+  ],
+  [
+    "calls it a conflict when a stream is erased",
+    /behind it an append that expects any version is refused/,
+    (store) => ({
+      append: (streamId, expected, ...append) =>
+        Effect.catchTag(
+          store.append(streamId, expected, ...append),
+          "StreamTombstoned",
+          ({ version }) => Effect.fail(new VersionConflict({ streamId, expected, actual: version }))
+        )
+    })
   ],
   [
     "accepts an append of nothing",

@@ -74,6 +74,16 @@ export class Instances<S, E> {
     })
   }
 
+  /** Forgets what memory and snapshots hold of an instance that was erased. */
+  forget(instance: Instance<S>): Effect.Effect<void, SnapshotStoreError> {
+    return Effect.suspend(() => {
+      instance.current = this.#history.origin
+      instance.kept = ExpectedVersion.empty
+      instance.loaded = false
+      return this.#snapshotting.forget(instance.streamId)
+    })
+  }
+
   /** Keeps a snapshot of a state that has events. */
   keep(instance: Instance<S>, current: Current<S>): Effect.Effect<void, InvalidSnapshot | SnapshotStoreError> {
     return Effect.map(this.#snapshotting.save(instance.streamId, current), () => {

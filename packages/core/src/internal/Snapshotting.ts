@@ -29,6 +29,8 @@ export interface Snapshotting<S> {
   readonly load: (streamId: StreamId, atMost?: number) => Effect.Effect<Loaded<S>, ReadError>
   /** Keeps the state. */
   readonly save: (streamId: StreamId, current: Current<S>) => Effect.Effect<void, InvalidSnapshot | SnapshotStoreError>
+  /** Forgets all states of an instance that was erased. */
+  readonly forget: (streamId: StreamId) => Effect.Effect<void, SnapshotStoreError>
   /** Whether it is time to keep a state, when the last one was kept at a version. */
   readonly isDue: (current: Current<S>, last: number) => boolean
 }
@@ -41,6 +43,7 @@ export const none = <S, E>(history: History<S, E>): Snapshotting<S> => ({
       kept: history.origin.version
     })),
   save: () => Effect.void,
+  forget: () => Effect.void,
   isDue: () => false
 })
 
@@ -94,6 +97,7 @@ export const make = <S, E>(history: History<S, E>, store: Service, policy: Polic
         })
       }),
     save,
+    forget: store.remove,
     isDue: ({ version }, last) => policy.every !== undefined && version - last >= policy.every
   }
 }

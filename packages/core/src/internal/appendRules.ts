@@ -1,8 +1,9 @@
 /**
  * What every store refuses before it looks at a stream.
  */
-import type { AppendOptions, StreamAppend } from "../EventStore.ts"
+import type { AppendOptions, StreamAppend, TombstoneOptions } from "../EventStore.ts"
 import { InvalidAppend } from "../EventStoreError.ts"
+import type { ExpectedVersion } from "../ExpectedVersion.ts"
 
 const maxIdLength = 255
 const notText = /\0|\p{Surrogate}/u
@@ -15,23 +16,54 @@ const idIssue = (name: string, id: string | undefined): string | undefined => {
   return undefined
 }
 
+const versionIssue = (expected: ExpectedVersion): string | undefined =>
+  expected._tag === "Exact" && !(Number.isSafeInteger(expected.version) && expected.version >= 0)
+    ? `expected version ${expected.version} is not a version`
+    : undefined
+
 const exactIssue = (appends: ReadonlyArray<StreamAppend>): string | undefined => {
   for (const { expected } of appends) {
-    if (expected._tag === "Exact" && !(Number.isSafeInteger(expected.version) && expected.version >= 0)) {
-      return `expected version ${expected.version} is not a version`
+    const issue = versionIssue(expected)
+    if (issue !== undefined) return issue
+  }
+  return undefined
+}
+
+const eventIssue = (appends: ReadonlyArray<StreamAppend>): string | undefined => {
+  for (const { events } of appends) {
+    for (const { data, type } of events) {
+      if (type.startsWith("$")) return `${type} is the store's own: event types that begin with $ are reserved`
+      // What is read without data is an erased event.
+      if (data === null) return `a ${type} has no data`
     }
   }
   return undefined
 }
 
+const idsIssue = (options: AppendOptions): string | undefined =>
+  idIssue("the command id", options.commandId) ??
+    idIssue("the correlation id", options.correlationId) ??
+    idIssue("the causation id", options.causationId) ??
+    idIssue("the fingerprint", options.fingerprint)
+
+const refused = (issue: string | undefined): InvalidAppend | undefined =>
+  issue === undefined ? undefined : new InvalidAppend({ issue })
+
 /** The reason for which no store accepts the append, if there is one. */
-export const refusal = (appends: ReadonlyArray<StreamAppend>, options: AppendOptions): InvalidAppend | undefined => {
-  const issue = appends.length === 0 || appends.some(({ events }) => events.length === 0)
-    ? "it has no events"
-    : exactIssue(appends) ??
-      idIssue("the command id", options.commandId) ??
-      idIssue("the correlation id", options.correlationId) ??
-      idIssue("the causation id", options.causationId) ??
-      idIssue("the fingerprint", options.fingerprint)
-  return issue === undefined ? undefined : new InvalidAppend({ issue })
-}
+export const refusal = (appends: ReadonlyArray<StreamAppend>, options: AppendOptions): InvalidAppend | undefined =>
+  refused(
+    appends.length === 0 || appends.some(({ events }) => events.length === 0)
+      ? "it has no events"
+      : exactIssue(appends) ?? eventIssue(appends) ?? idsIssue(options)
+  )
+
+/** The reason for which no store accepts the tombstone, if there is one. */
+export const tombstoneRefusal = (
+  expected: ExpectedVersion,
+  options: TombstoneOptions
+): InvalidAppend | undefined =>
+  refused(
+    options.reason.trim() === ""
+      ? "a tombstone says why: its reason is empty"
+      : versionIssue(expected) ?? idsIssue(options)
+  )

@@ -3,7 +3,7 @@
  */
 import * as Action from "@composable-ts/core/Action"
 import * as Event from "@composable-ts/core/Event"
-import type { EventDecodeFailed, EventEncodeFailed, UnknownEventType } from "@composable-ts/core/EventError"
+import type { DecodeError, EventEncodeFailed } from "@composable-ts/core/EventError"
 import type { EncodedEvent, RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { type Result, Schema } from "effect"
 import { a, type Equals, type Flat, type Proof } from "./Proof.ts"
@@ -64,7 +64,7 @@ const encoded = Order.encode(placed)
 export type Values = [
   Proof<Equals<Flat<typeof placed>, Placed>>,
   Proof<Equals<Flat<typeof ship>, Ship>>,
-  Proof<Equals<typeof decoded, Result.Result<Event_, UnknownEventType | EventDecodeFailed>>>,
+  Proof<Equals<typeof decoded, Result.Result<Event_, DecodeError>>>,
   Proof<Equals<typeof encoded, Result.Result<EncodedEvent, EventEncodeFailed>>>,
   Proof<Equals<typeof Order.Command.Type, Command>>
 ]

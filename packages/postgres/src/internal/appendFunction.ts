@@ -1,12 +1,20 @@
 /**
  * The database's side of an append: a function for a group of commands, and a shorter one for a single event alone.
  */
+import { type as tombstoneType } from "@composable-ts/core/Tombstone"
 
 /** Settings under which no plan reads the whole log, whatever the statistics were when it was made. */
 const settings = "SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan"
 
-/** What an append begins with. */
-const begin = (schema: string): string => `
+/**
+ * The last version of a stream. One that a tombstone of version v ends stands at −2 − v, below all others.
+ */
+const standing = (schema: string, stream: string): string =>
+  `SELECT CASE e.type WHEN '${tombstoneType}' THEN -2 - e.version ELSE e.version END
+      FROM ${schema}.events e WHERE e.stream_id = ${stream} ORDER BY e.version DESC LIMIT 1`
+
+/** What every function that writes to the log begins with. */
+export const appendPrologue = (schema: string): string => `
     IF current_setting('transaction_isolation') <> 'read committed' THEN
       RAISE EXCEPTION 'append needs READ COMMITTED: a snapshot from before the lock would hide the latest events'
         USING ERRCODE = 'invalid_transaction_state';
@@ -25,7 +33,8 @@ const begin = (schema: string): string => `
  * committed before it, hence also what the last holder of the lock wrote.
  *
  * Outcomes, one for each command: 0 stored, 1 version conflict (in `failed_part`, whose stream stands at `actual`),
- * 2 stored before under the same command id. Versions and positions, one for each part, are those of its last event.
+ * 2 stored before under the same command id, 3 tombstoned (the stream of `failed_part`, whose tombstone stands at
+ * `actual`). Versions and positions, one for each part, are those of its last event.
  */
 export const appendFunction = (schema: string, channel: string): string => `
   CREATE FUNCTION ${schema}.append(
@@ -51,12 +60,12 @@ export const appendFunction = (schema: string, channel: string): string => `
     first_part integer;
     failed integer;
     recorded timestamptz;
-  BEGIN${begin(schema)}
+  BEGIN${appendPrologue(schema)}
 
     SELECT coalesce(max(global_position), 0) INTO head FROM ${schema}.events;
     tip := head;
     SELECT array_agg(coalesce((
-      SELECT e.version FROM ${schema}.events e WHERE e.stream_id = s.stream_id ORDER BY e.version DESC LIMIT 1
+      ${standing(schema, "s.stream_id")}
     ), -1) ORDER BY s.slot) INTO standing FROM unnest(slot_stream) WITH ORDINALITY AS s(stream_id, slot);
     SELECT array_agg(EXISTS (
       SELECT FROM ${schema}.events e WHERE e.command_id = c.id AND e.command_size IS NOT NULL
@@ -75,6 +84,13 @@ export const appendFunction = (schema: string, channel: string): string => `
       END IF;
       FOR i IN first_part .. part + command_parts[command] LOOP
         slot := part_slot[i];
+        IF standing[slot] < -1 THEN
+          failed := i;
+          outcomes[command] := 3;
+          failed_parts[command] := i;
+          actuals[command] := -2 - standing[slot];
+          EXIT;
+        END IF;
         IF part_expected[i] <> -3
           AND (part_expected[i] <> standing[slot])
           AND NOT (part_expected[i] = -2 AND standing[slot] >= 0)
@@ -140,8 +156,7 @@ export const appendOneFunction = (schema: string, channel: string): string => `
   ) LANGUAGE plpgsql
     ${settings}
   AS $$
-  BEGIN
-    ${begin(schema)}
+  BEGIN${appendPrologue(schema)}
 
     INSERT INTO ${schema}.events (
       global_position, stream_id, version, type, event_id, command_id, command_size, fingerprint, correlation_id,
@@ -152,9 +167,10 @@ export const appendOneFunction = (schema: string, channel: string): string => `
       ), 0) + 1, stream, s.standing + 1, name, id, command, 1, append_one.fingerprint, correlation, causation, body::json,
       append_one.metadata::json, clock_timestamp()
     FROM (SELECT coalesce((
-      SELECT e.version FROM ${schema}.events e WHERE e.stream_id = stream ORDER BY e.version DESC LIMIT 1
+      ${standing(schema, "stream")}
     ), -1) AS standing OFFSET 0) AS s
-    WHERE (expected = s.standing OR expected = -3 OR (expected = -2 AND s.standing >= 0))
+    WHERE s.standing >= -1
+      AND (expected = s.standing OR expected = -3 OR (expected = -2 AND s.standing >= 0))
       AND NOT EXISTS (SELECT FROM ${schema}.events e WHERE e.command_id = command AND e.command_size IS NOT NULL)
     RETURNING events.version, events.global_position INTO version, place;
 
@@ -166,8 +182,12 @@ export const appendOneFunction = (schema: string, channel: string): string => `
     SELECT CASE WHEN EXISTS (
         SELECT FROM ${schema}.events e WHERE e.command_id = command AND e.command_size IS NOT NULL
       ) THEN 2 ELSE 1 END, coalesce((
-        SELECT e.version FROM ${schema}.events e WHERE e.stream_id = stream ORDER BY e.version DESC LIMIT 1
+        ${standing(schema, "stream")}
       ), -1)
       INTO outcome, actual;
+    IF outcome = 1 AND actual < -1 THEN
+      outcome := 3;
+      actual := -2 - actual;
+    END IF;
   END $$
 `

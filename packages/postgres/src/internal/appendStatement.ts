@@ -107,7 +107,8 @@ export const command = (
 /** No stream gets there: an expectation beyond it is as vain as this one. */
 const maxVersion = 2 ** 31 - 1
 
-const expectedCode = (expected: ExpectedVersion): number => {
+/** An expectation as the database's functions take it. */
+export const expectedCode = (expected: ExpectedVersion): number => {
   switch (expected._tag) {
     case "Exact":
       return Math.min(expected.version, maxVersion)
@@ -241,6 +242,7 @@ export type Answer =
   | { readonly _tag: "Stored"; readonly results: NonEmptyReadonlyArray<EventStore.AppendResult> }
   | { readonly _tag: "Conflict"; readonly part: number; readonly actual: number }
   | { readonly _tag: "Known" }
+  | { readonly _tag: "Tombstoned"; readonly part: number; readonly version: number }
 
 /** The columns of the function for one event. */
 type RowOfOne = readonly [outcome: number, actual: number | null, version: number | null, place: bigint | null]
@@ -260,6 +262,8 @@ const answerOfOne = ([outcome, actual, version, place]: RowOfOne): Answer => {
       return { _tag: "Stored", results: [{ version: version!, globalPosition: place!, duplicate: false }] }
     case 1:
       return { _tag: "Conflict", part: 0, actual: actual! }
+    case 3:
+      return { _tag: "Tombstoned", part: 0, version: actual! }
     default:
       return { _tag: "Known" }
   }
@@ -285,6 +289,8 @@ const answers = (
         }
       case 1:
         return { _tag: "Conflict", part: failedParts[i]! - 1 - from, actual: actuals[i]! }
+      case 3:
+        return { _tag: "Tombstoned", part: failedParts[i]! - 1 - from, version: actuals[i]! }
       default:
         return { _tag: "Known" }
     }

@@ -15,7 +15,7 @@ type Row = readonly [
   version: number,
   globalPosition: bigint,
   type: string,
-  data: Schema.Json,
+  data: Schema.Json | null,
   eventId: string,
   commandId: string,
   correlationId: string | null,
@@ -24,10 +24,10 @@ type Row = readonly [
   metadata: Schema.JsonObject | null
 ]
 
-/** An event from a row of {@link columns}. */
+/** An event from a row of {@link columns}. One without data was erased: no append stores one. */
 export const recorded = (values: ReadonlyArray<unknown>): RecordedEvent => {
   const row = values as Row
-  return {
+  const event: RecordedEvent = {
     streamId: row[0],
     version: row[1],
     globalPosition: row[2],
@@ -40,4 +40,5 @@ export const recorded = (values: ReadonlyArray<unknown>): RecordedEvent => {
     recordedAt: row[9].getTime(),
     metadata: row[10] ?? emptyMetadata
   }
+  return row[4] === null ? { ...event, erased: true } : event
 }

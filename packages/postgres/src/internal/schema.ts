@@ -5,6 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { appendFunction, appendOneFunction } from "./appendFunction.ts"
+import { immutability } from "./immutability.ts"
+import { tombstoneFunction, tombstoneRights } from "./tombstoneFunction.ts"
+import { verifyFunction } from "./verifyFunction.ts"
 
 /** The channel on which appends are announced. */
 export const channel = (schema: string): string => `${schema}_events`
@@ -31,37 +34,22 @@ const events = (schema: string): ReadonlyArray<string> => [
     fingerprint text COLLATE "C",
     correlation_id text COLLATE "C",
     causation_id text COLLATE "C",
-    data json NOT NULL,
+    data json,
     metadata json,
     recorded_at timestamptz NOT NULL,
     CONSTRAINT events_stream_version UNIQUE (stream_id, version)
   ) WITH (autovacuum_analyze_threshold = ${smallLog}, autovacuum_vacuum_insert_threshold = ${smallLog})`,
   `CREATE UNIQUE INDEX events_command ON ${schema}.events (command_id) WHERE command_size IS NOT NULL`,
-  `COMMENT ON TABLE ${schema}.events IS 'The log. Written by append() alone; never changed.'`,
+  `COMMENT ON TABLE ${schema}.events IS 'The log. Written by append() and tombstone() alone; changed by tombstone() alone.'`,
   `COMMENT ON COLUMN ${schema}.events.global_position IS 'From 1, without gaps, in the order of commits.'`,
   `COMMENT ON COLUMN ${schema}.events.version IS 'Place in the stream, from 0, without gaps.'`,
   `COMMENT ON COLUMN ${schema}.events.command_size IS
     'How many events the command stored; set on its first event only. They stand at consecutive global positions.'`,
   `COMMENT ON COLUMN ${schema}.events.fingerprint IS
     'A digest of the command, if it carried one; set on its first event only. It tells a repetition from another command.'`,
+  `COMMENT ON COLUMN ${schema}.events.data IS 'Null means: erased. The stream then ends with a tombstone.'`,
   `COMMENT ON COLUMN ${schema}.events.correlation_id IS 'Null means: the command id.'`,
   `COMMENT ON COLUMN ${schema}.events.causation_id IS 'Null means: the command id.'`
-]
-
-/**
- * The guard holds for every role and also for replication roles (ENABLE ALWAYS), so no setting of a session switches it
- * off; only who may alter the table can.
- */
-const immutability = (schema: string): ReadonlyArray<string> => [
-  `
-  CREATE FUNCTION ${schema}.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
-  BEGIN
-    RAISE EXCEPTION 'events are immutable: % on %.% is refused', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
-      USING ERRCODE = 'insufficient_privilege', HINT = 'Append a correcting event instead.';
-  END $$`,
-  `CREATE TRIGGER events_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON ${schema}.events
-    FOR EACH STATEMENT EXECUTE FUNCTION ${schema}.refuse_change()`,
-  `ALTER TABLE ${schema}.events ENABLE ALWAYS TRIGGER events_immutable`
 ]
 
 const migrations = (schema: string) =>
@@ -73,7 +61,10 @@ const migrations = (schema: string) =>
         ...events(name),
         ...immutability(name),
         appendFunction(name, channel(schema)),
-        appendOneFunction(name, channel(schema))
+        appendOneFunction(name, channel(schema)),
+        tombstoneFunction(name, channel(schema)),
+        tombstoneRights(name),
+        verifyFunction(name)
       ]
       for (const statement of statements) yield* sql.unsafe(statement)
     })

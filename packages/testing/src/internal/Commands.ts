@@ -78,6 +78,7 @@ export class Commands<S, C extends Tag, E extends Tag, R, N> {
           this.#bench.outside(store.transact(appends, context)),
           () => Effect.sync(() => this.#stored(context.commandId))
         ),
+      tombstone: (streamId, expected, context) => this.#bench.outside(store.tombstone(streamId, expected, context)),
       read: (streamId, options) => this.#bench.outside(store.read(streamId, options)),
       readAll: (options) => this.#bench.outside(store.readAll(options)),
       readCommand: (commandId) => this.#bench.outside(store.readCommand(commandId)),

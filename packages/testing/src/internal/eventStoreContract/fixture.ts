@@ -4,7 +4,12 @@
 import * as Action from "@composable-ts/core/Action"
 import * as Event from "@composable-ts/core/Event"
 import type { AppendResult, ReadAllOptions, Service } from "@composable-ts/core/EventStore"
-import { type AppendError, type EventStoreError, VersionConflict } from "@composable-ts/core/EventStoreError"
+import {
+  type AppendError,
+  type LogReadError,
+  StreamTombstoned,
+  VersionConflict
+} from "@composable-ts/core/EventStoreError"
 import type { EncodedEvent, RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as StreamId from "@composable-ts/core/StreamId"
 import * as UuidV7 from "@composable-ts/core/UuidV7"
@@ -61,14 +66,14 @@ export const positionsAfter = (position: bigint, count: number): ReadonlyArray<b
   Array.from({ length: count }, (_, i) => position + BigInt(i + 1))
 
 /** The log's last position. */
-export const headOf = (store: Service): Effect.Effect<bigint, EventStoreError> =>
+export const headOf = (store: Service): Effect.Effect<bigint, LogReadError> =>
   Effect.map(store.readAll({ after: 0n, limit: 1 }), ({ head }) => head)
 
 /** Reads the log page by page, up to its end as each page tells it. */
 export const readLog = (
   store: Service,
   options: ReadAllOptions
-): Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError> =>
+): Effect.Effect<ReadonlyArray<RecordedEvent>, LogReadError> =>
   Effect.gen(function*() {
     const events: Array<RecordedEvent> = []
     let after = options.after
@@ -116,4 +121,10 @@ export const assertConflict = (
   assert.ok(error instanceof VersionConflict, `expected a VersionConflict, got ${String(error)}`)
   const { actual, expected, streamId } = error
   assert.deepEqual({ streamId, expected: { ...expected }, actual }, { ...conflict, expected: { ...conflict.expected } })
+}
+
+/** The refusal says that a tombstone ends the stream, and where. */
+export const assertTombstoned = (error: unknown, streamId: string, version: number): void => {
+  assert.ok(error instanceof StreamTombstoned, `expected a StreamTombstoned, got ${String(error)}`)
+  assert.deepEqual({ streamId: error.streamId, version: error.version }, { streamId, version })
 }

@@ -21,7 +21,7 @@ import {
 
 const { any, exact, noStream } = ExpectedVersion
 
-const assertIdConflict = (
+export const assertIdConflict = (
   error: unknown,
   expected: Pick<CommandIdConflict, "commandId" | "streamIds" | "storedStreamIds">
 ) => {

@@ -37,7 +37,7 @@ const follow = (store: Service, after: bigint, count: number) =>
 const patience = "10 seconds"
 
 /** Long enough for a wake-up on any store; a wake-up that never comes would otherwise only show as a hanging test. */
-const awake = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+export const awake = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.timeoutOrElse(effect, {
     duration: patience,
     orElse: () => Effect.die(new Error(`an append did not wake the listener within ${patience}`))
