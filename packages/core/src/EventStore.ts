@@ -318,7 +318,10 @@ const subscribe =
         }))
     }))
 
-/** Whether each stream was given the same events, whatever the order of the streams. */
+/**
+ * Whether each stream was given the same events, whatever the order of the streams. What was erased since is taken for the
+ * same: nothing is left to tell.
+ */
 const sameEvents = (appends: ReadonlyArray<StreamAppend>, stored: ReadonlyArray<RecordedEvent>): boolean => {
   const asked = new Map<string, Array<EncodedEvent>>()
   for (const { events, streamId } of appends) {
@@ -329,11 +332,11 @@ const sameEvents = (appends: ReadonlyArray<StreamAppend>, stored: ReadonlyArray<
   const next = new Map<string, number>()
   let count = 0
   for (const events of asked.values()) count += events.length
-  return count === stored.length && stored.every(({ data, streamId, type }) => {
+  return count === stored.length && stored.every(({ data, erased, streamId, type }) => {
     const index = next.get(streamId) ?? 0
     next.set(streamId, index + 1)
     const event = asked.get(streamId)?.[index]
-    return event !== undefined && event.type === type && sameJson(storedJson(event.data), data)
+    return event !== undefined && event.type === type && (erased === true || sameJson(storedJson(event.data), data))
   })
 }
 
