@@ -22,23 +22,23 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { MigrationError } from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as AppendStatement from "./internal/appendStatement.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
-import { channel, migrate, quoted } from "./internal/schema.ts"
+import { channel } from "./internal/schema.ts"
+import { quoted, schemaName } from "./internal/schemaName.ts"
+import { sqlState } from "./internal/sqlState.ts"
 import { isTransient } from "./internal/transient.ts"
+import * as Migrations from "./Migrations.ts"
 
 /** How the store works. */
 export interface Options {
   /** The schema that holds the log: lower-case letters, digits and `_`. Default `composable`. */
   readonly schema?: string | undefined
 }
-
-const schemaShape = /^[a-z_][a-z0-9_]{0,50}$/
 
 type Appended = NonEmptyReadonlyArray<EventStore.AppendResult>
 type AppendFailure = VersionConflict | CommandIdConflict | EventStoreError
@@ -72,13 +72,50 @@ const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
   return Option.isSome(error) && isTransient(error.value)
 }
 
+/** By which the append function refuses every isolation but READ COMMITTED. */
+const wrongIsolation = "25000"
+
+/**
+ * Calls the append function: as a statement of its own, which is one round trip, unless the role or the database has
+ * been given another default isolation. The function tells; from then on it is called in a transaction that states its
+ * isolation, for two round trips more.
+ */
+const makeCall = (client: PgClient) => {
+  type Values = ReadonlyArray<ReadonlyArray<unknown>>
+  let readCommittedByDefault = true
+
+  const inReadCommitted = (text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Values, SqlError> =>
+    Effect.scoped(Effect.gen(function*() {
+      const connection = yield* client.reserve
+      yield* connection.executeUnprepared("BEGIN ISOLATION LEVEL READ COMMITTED", [], undefined)
+      const values = yield* connection.executeValues(text, parameters).pipe(
+        // A connection on which not even this can be said is lost, and its transaction with it.
+        Effect.tapError(() => Effect.ignore(connection.executeUnprepared("ROLLBACK", [], undefined)))
+      )
+      yield* connection.executeUnprepared("COMMIT", [], undefined)
+      return values
+    }))
+
+  return (text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Values, SqlError> =>
+    Effect.suspend(() =>
+      readCommittedByDefault
+        ? Effect.catchIf(client.unsafe(text, parameters).values, (error) => sqlState(error) === wrongIsolation, () => {
+          readCommittedByDefault = false
+          return inReadCommitted(text, parameters)
+        })
+        : inReadCommitted(text, parameters)
+    )
+}
+
 const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Operations["readCommand"]) => {
   const text = AppendStatement.text(schema)
   const maxRowBytes = client.config.maxMessageSize ?? defaultMaxMessageSize
 
+  const call = makeCall(client)
+
   const send = (commands: ReadonlyArray<AppendStatement.Command>) =>
     Effect.map(
-      client.unsafe(text, AppendStatement.parameters(commands)).values,
+      call(text, AppendStatement.parameters(commands)),
       ([row]) => AppendStatement.answers(commands, row as unknown as AppendStatement.Row)
     )
 
@@ -224,17 +261,21 @@ const makeReadCommand = (client: PgClient, schema: string): EventStore.Operation
   return (commandId) => rows("read a command's events", client.unsafe(text, [commandId]))
 }
 
-/** Brings the schema up to date and opens the store. */
-export const make = (
+/** Why a log cannot be opened. */
+export type OpenError = Migrations.CheckError
+
+/**
+ * Opens a log that was migrated before; for an application's role, which has no right to migrate. Nothing is created or
+ * altered: a log that this program cannot work on, or that is not as it should be, is refused with a typed error, see
+ * `Migrations.check`.
+ */
+export const open = (
   options: Options = {}
-): Effect.Effect<EventStore.Service, SqlError | MigrationError, PgClient | Scope.Scope> =>
+): Effect.Effect<EventStore.Service, OpenError, PgClient | Scope.Scope> =>
   Effect.gen(function*() {
-    const schema = options.schema ?? "composable"
-    if (!schemaShape.test(schema)) {
-      return yield* Effect.die(new TypeError(`"${schema}" cannot name the log's schema: it must match ${schemaShape}`))
-    }
+    const schema = yield* schemaName(options.schema)
     const client = yield* PgClient
-    yield* Effect.provideService(migrate(schema), SqlClient, client)
+    yield* Effect.provideService(Migrations.check({ schema }), SqlClient, client)
     const name = quoted(schema)
     const readCommand = makeReadCommand(client, name)
     return EventStore.make({
@@ -247,8 +288,28 @@ export const make = (
   })
 
 /**
+ * Brings the schema up to date and opens the store: the simple way, for a role that owns the schema. Such a role can
+ * take the log's guards away, so a production system had better migrate when it deploys, by `Migrations.migrate`, and
+ * {@link open} the log in a role that may not.
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<EventStore.Service, OpenError | Migrations.MigrateError, PgClient | Scope.Scope> =>
+  Effect.gen(function*() {
+    yield* Effect.provideService(Migrations.migrate({ schema: options.schema }), SqlClient, yield* PgClient)
+    return yield* open(options)
+  })
+
+/**
+ * Provides the event store on a log that was migrated before, see {@link open}. The `PgClient` must allow at least three
+ * connections: two to append, one to listen.
+ */
+export const layerOpen = (options: Options = {}): Layer.Layer<EventStore.EventStore, OpenError, PgClient> =>
+  Layer.effect(EventStore.EventStore, open(options))
+
+/**
  * Provides the event store on the PostgreSQL database of the `PgClient`, which must allow at least three connections:
- * two to append, one to listen.
+ * two to append, one to listen. Migrates first, see {@link make}.
  *
  * @example
  * ```ts no-run
@@ -263,5 +324,5 @@ export const make = (
  */
 export const layer = (
   options: Options = {}
-): Layer.Layer<EventStore.EventStore, SqlError | MigrationError, PgClient> =>
+): Layer.Layer<EventStore.EventStore, OpenError | Migrations.MigrateError, PgClient> =>
   Layer.effect(EventStore.EventStore, make(options))

@@ -1,4 +1,6 @@
 /**
  * The event store on PostgreSQL.
  */
+export * as Migrations from "./Migrations.ts"
+export * as MigrationsError from "./MigrationsError.ts"
 export * as PostgresEventStore from "./PostgresEventStore.ts"

@@ -10,6 +10,10 @@
  * what the checks read cannot change before the insert. Each statement of a function in READ COMMITTED sees what was
  * committed before it, hence also what the last holder of the lock wrote.
  *
+ * It runs with the rights of the log's owner, because the application has none to write. So nothing that the caller's
+ * session can define may be found by name: the path is pinned, and the temporary schema, which a session searches first
+ * unless told otherwise, comes last.
+ *
  * Outcomes, one for each command: 0 stored, 1 version conflict (in `failed_part`, whose stream stands at `actual`),
  * 2 stored before under the same command id. Versions and positions, one for each part, are those of its last event.
  */
@@ -23,7 +27,7 @@ export const appendFunction = (schema: string, channel: string): string => `
     event_data text[], event_metadata text[],
     OUT outcomes integer[], OUT failed_parts integer[], OUT actuals integer[],
     OUT versions integer[], OUT positions bigint[]
-  ) LANGUAGE plpgsql
+  ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
   AS $$
   DECLARE
@@ -41,7 +45,8 @@ export const appendFunction = (schema: string, channel: string): string => `
   BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
       RAISE EXCEPTION 'append needs READ COMMITTED: a snapshot from before the lock would hide the latest events'
-        USING ERRCODE = 'invalid_transaction_state';
+        USING ERRCODE = 'invalid_transaction_state',
+          HINT = 'Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED, or append outside of it.';
     END IF;
     IF current_setting('synchronous_commit') = 'off' THEN
       PERFORM set_config('synchronous_commit', 'on', true);

@@ -1,16 +1,12 @@
 /**
  * The log's tables and functions, as versioned migrations.
  */
-import * as Effect from "effect/Effect"
-import * as Migrator from "effect/sql/Migrator"
-import * as SqlClient from "effect/sql/SqlClient"
 import { appendFunction } from "./appendFunction.ts"
+import { executes, type Migration, selects } from "./Migration.ts"
+import { quoted } from "./schemaName.ts"
 
 /** The channel on which appends are announced. */
 export const channel = (schema: string): string => `${schema}_events`
-
-/** The schema's name as SQL takes it, be it a reserved word. */
-export const quoted = (schema: string): string => `"${schema}"`
 
 /**
  * So few events need no statistics. With them, a session plans to read the whole of a small log rather than its index,
@@ -61,26 +57,45 @@ const immutability = (schema: string): ReadonlyArray<string> => [
   `ALTER TABLE ${schema}.events ENABLE ALWAYS TRIGGER events_immutable`
 ]
 
-const migrations = (schema: string) =>
-  Migrator.fromRecord({
-    "0001_log": Effect.gen(function*() {
-      const sql = yield* SqlClient.SqlClient
-      const name = quoted(schema)
-      const statements = [...events(name), ...immutability(name), appendFunction(name, channel(schema))]
-      for (const statement of statements) yield* sql.unsafe(statement)
-    })
-  })
+/** What makes the events table trustworthy. The names are those that an operator finds with `\d`. */
+const eventsParts: Migration["parts"] = (name) => {
+  const table = `to_regclass('${name}.events')`
+  const unique = (index: string) =>
+    `EXISTS (SELECT FROM pg_index WHERE indrelid = ${table} AND indexrelid = to_regclass('${name}.${index}')
+      AND indisunique AND indisvalid AND indimmediate)`
+  const relation = (condition: string) => `EXISTS (SELECT FROM pg_class WHERE oid = ${table} AND ${condition})`
+  return {
+    "table events": relation("relkind = 'r'"),
+    "events survive a crash (not UNLOGGED)": relation("relpersistence = 'p'"),
+    "no rule on events": relation("NOT EXISTS (SELECT FROM pg_rewrite WHERE ev_class = pg_class.oid)"),
+    "no row-level security on events": relation("NOT relrowsecurity"),
+    "primary key events_pkey": unique("events_pkey"),
+    "unique constraint events_stream_version": unique("events_stream_version"),
+    "unique index events_command": unique("events_command"),
+    // 58: before, UPDATE, DELETE, TRUNCATE; 'A': enabled always.
+    "trigger events_immutable, always enabled": `EXISTS (SELECT FROM pg_trigger WHERE tgrelid = ${table}
+      AND tgname = 'events_immutable' AND tgenabled = 'A' AND tgtype = 58 AND tgqual IS NULL
+      AND tgfoid = to_regproc('${name}.refuse_change'))`,
+    "function append, SECURITY DEFINER with a pinned search_path": `EXISTS (SELECT FROM pg_proc
+      WHERE pronamespace = to_regnamespace('${name}') AND proname = 'append')
+      AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('${name}') AND proname LIKE 'append%'
+        AND NOT (prosecdef AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig)))`
+  }
+}
 
 /**
- * Brings the schema up to date. Any number of processes may start at once: the lock lets one migrate and the others find
- * the work done. It is taken before the schema exists, which two could otherwise both try to create.
+ * All migrations, the first first; an id is a place in this list, from 1. A released one is never changed. Each states
+ * beside its statements what the application may do with what it makes, and which parts of it must stand.
  */
-export const migrate = (schema: string) =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    yield* sql.withTransaction(Effect.gen(function*() {
-      yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${`composable-ts migrations ${schema}`}, 0))`
-      yield* sql.unsafe(`CREATE SCHEMA IF NOT EXISTS ${quoted(schema)}`)
-      yield* Migrator.make({})({ loader: migrations(schema), table: `${schema}.migrations` })
-    }))
-  })
+export const migrations: ReadonlyArray<Migration> = [
+  {
+    name: "log",
+    oldestProgram: 1,
+    statements: (schema) => {
+      const name = quoted(schema)
+      return [...events(name), ...immutability(name), appendFunction(name, channel(schema))]
+    },
+    rights: [selects("events"), executes("append")],
+    parts: eventsParts
+  }
+]

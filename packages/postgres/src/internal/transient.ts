@@ -2,6 +2,7 @@
  * Which failures of the database pass by themselves.
  */
 import type { SqlError } from "effect/sql/SqlError"
+import { sqlState } from "./sqlState.ts"
 
 /** SQL states of a server that shuts down, starts, or lacks room for the moment. The client does not count them. */
 const states = new Set([
@@ -13,11 +14,8 @@ const states = new Set([
   "57P03" // the server is starting
 ])
 
-const stateOf = ({ cause }: SqlError["reason"]): unknown =>
-  typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
-
 /** Whether the same statement may succeed later, with nothing changed. */
-export const isTransient = ({ reason }: SqlError): boolean => {
-  const state = stateOf(reason)
-  return reason.isRetryable || (typeof state === "string" && states.has(state))
+export const isTransient = (error: SqlError): boolean => {
+  const state = sqlState(error)
+  return error.isRetryable || (state !== undefined && states.has(state))
 }
