@@ -25,6 +25,7 @@ import type * as Scope from "effect/Scope"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as AppendStatement from "./internal/appendStatement.ts"
+import { explained } from "./internal/explained.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
@@ -60,7 +61,7 @@ const resend = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
 )
 
 const failed = (operation: string) => (error: SqlError): EventStoreError =>
-  new EventStoreError({ operation, retryable: isTransient(error), cause: error })
+  new EventStoreError({ operation, retryable: isTransient(error), cause: explained(error) })
 
 /** The client's: a larger message from the server, thus also a larger row, ends the connection. */
 const defaultMaxMessageSize = 16 * 1024 * 1024

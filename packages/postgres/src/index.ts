@@ -4,3 +4,4 @@
 export * as Migrations from "./Migrations.ts"
 export * as MigrationsError from "./MigrationsError.ts"
 export * as PostgresEventStore from "./PostgresEventStore.ts"
+export * as Tenants from "./Tenants.ts"
