@@ -14,9 +14,17 @@ import { sqlState } from "./sqlState.ts"
 
 const lockNotAvailable = "55P03"
 
-/** Whoever migrates, or grants, in this schema does so alone, to the end of the transaction. */
+/**
+ * Whoever migrates, or grants, in this schema does so alone, to the end of the transaction. It is taken before the schema
+ * exists, which two could otherwise both try to create, and waited for as long as it takes, whatever timeouts the role
+ * has been given: they would also end the building of an index.
+ */
 export const lockMigrations = (sql: SqlClient.SqlClient, schema: string) =>
-  sql`SELECT pg_advisory_xact_lock(hashtextextended(${`composable-ts migrations ${schema}`}, 0))`
+  Effect.gen(function*() {
+    yield* sql.unsafe("SET LOCAL statement_timeout = 0")
+    yield* sql.unsafe("SET LOCAL lock_timeout = 0")
+    yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${`composable-ts migrations ${schema}`}, 0))`
+  })
 
 const loader = (schema: string, migrations: ReadonlyArray<Migration>): Migrator.Loader =>
   Effect.succeed(migrations.map(({ name, statements }, i) => [
@@ -44,11 +52,9 @@ const blocked = (error: SqlError | Migrator.MigrationError): boolean => {
 }
 
 /**
- * The lock of its own lets one of many migrate at a time, and the others find the work done. It is taken before the
- * schema exists, which two could otherwise both try to create. For it they wait as long as it takes; for the locks of
- * tables, behind which every append would queue, only so long. A role's own defaults must not interfere: a timeout of
- * its statements would end the building of an index, and a snapshot from before the lock would not show what the
- * holder before has done.
+ * One of many migrates at a time, and the others find the work done. For the locks of tables, behind which every append
+ * would queue, it waits only so long. The isolation is stated, because a snapshot from before the lock would not show
+ * what the holder before has done.
  */
 const run = (schema: string, migrations: ReadonlyArray<Migration>, lockTimeout: Duration.Duration) =>
   Effect.gen(function*() {
@@ -56,8 +62,6 @@ const run = (schema: string, migrations: ReadonlyArray<Migration>, lockTimeout: 
     const name = quoted(schema)
     const waited = Math.ceil(Duration.toMillis(lockTimeout))
     yield* sql.withTransaction(Effect.gen(function*() {
-      yield* sql.unsafe("SET LOCAL statement_timeout = 0")
-      yield* sql.unsafe("SET LOCAL lock_timeout = 0")
       yield* lockMigrations(sql, schema)
       yield* sql.unsafe(`SET LOCAL lock_timeout = ${waited}`)
       const exists = yield* sql`SELECT FROM pg_namespace WHERE nspname = ${schema}`
