@@ -57,6 +57,9 @@ const immutability = (schema: string): ReadonlyArray<string> => [
   `ALTER TABLE ${schema}.events ENABLE ALWAYS TRIGGER events_immutable`
 ]
 
+/** The functions by which the application appends. They run with the owner's rights. */
+const appendFunctions: ReadonlyArray<string> = ["append"]
+
 /** What makes the events table trustworthy. The names are those that an operator finds with `\d`. */
 const eventsParts: Migration["parts"] = (name) => {
   const table = `to_regclass('${name}.events')`
@@ -76,10 +79,11 @@ const eventsParts: Migration["parts"] = (name) => {
     "trigger events_immutable, always enabled": `EXISTS (SELECT FROM pg_trigger WHERE tgrelid = ${table}
       AND tgname = 'events_immutable' AND tgenabled = 'A' AND tgtype = 58 AND tgqual IS NULL
       AND tgfoid = to_regproc('${name}.refuse_change'))`,
-    "function append, SECURITY DEFINER with a pinned search_path": `EXISTS (SELECT FROM pg_proc
-      WHERE pronamespace = to_regnamespace('${name}') AND proname = 'append')
-      AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('${name}') AND proname LIKE 'append%'
-        AND NOT (prosecdef AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig)))`
+    ...Object.fromEntries(appendFunctions.map((append) => [
+      `function ${append}, SECURITY DEFINER with a pinned search_path`,
+      `(SELECT bool_and(prosecdef AND coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)) FROM pg_proc
+        WHERE pronamespace = to_regnamespace('${name}') AND proname = '${append}')`
+    ]))
   }
 }
 
@@ -95,7 +99,7 @@ export const migrations: ReadonlyArray<Migration> = [
       const name = quoted(schema)
       return [...events(name), ...immutability(name), appendFunction(name, channel(schema))]
     },
-    rights: [selects("events"), executes("append")],
+    rights: [selects("events"), ...appendFunctions.map(executes)],
     parts: eventsParts
   }
 ]
