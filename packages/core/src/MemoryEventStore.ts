@@ -39,8 +39,8 @@ const storedBy = (log: Log, commandId: string): ReadonlyArray<EventStore.Command
   const stored = log.commands.get(commandId)
   if (stored === undefined) return []
   const events = log.all.slice(stored.from, stored.to)
-  const { fingerprint } = stored
-  return fingerprint === undefined ? events : events.map((event, i) => i === 0 ? { ...event, fingerprint } : event)
+  const [first, ...others] = events
+  return stored.fingerprint === undefined ? events : [{ ...first!, fingerprint: stored.fingerprint }, ...others]
 }
 
 const versionOf = (log: Log, streamId: StreamId): number => (log.streams.get(streamId)?.length ?? 0) - 1

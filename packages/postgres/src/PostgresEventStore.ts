@@ -24,19 +24,22 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import type { MigrationError } from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as AppendMetrics from "./internal/AppendMetrics.ts"
 import { commitSpan, spanOf } from "./internal/appendSpans.ts"
 import * as AppendStatement from "./internal/appendStatement.ts"
+import { explained } from "./internal/explained.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
-import { channel, migrate, quoted } from "./internal/schema.ts"
+import { channel } from "./internal/schema.ts"
+import { quoted, schemaName } from "./internal/schemaName.ts"
 import { resend, sendGroup } from "./internal/sendGroup.ts"
+import { sqlState } from "./internal/sqlState.ts"
 import * as TombstoneStatement from "./internal/tombstoneStatement.ts"
 import { isTransient } from "./internal/transient.ts"
+import * as Migrations from "./Migrations.ts"
 
 /** How the store works. */
 export interface Options {
@@ -61,8 +64,6 @@ export interface AppendLimits {
   readonly whenFull?: "wait" | "fail" | undefined
 }
 
-const schemaShape = /^[a-z_][a-z0-9_]{0,50}$/
-
 type Appended = NonEmptyReadonlyArray<EventStore.AppendResult>
 type AppendFailure = VersionConflict | StreamTombstoned | CommandIdConflict | Overloaded | EventStoreError
 type Submission = GroupCommit.Submission<AppendStatement.Command, Appended, AppendFailure>
@@ -83,20 +84,24 @@ const badLimit = ({ capacity = 1, groupSize = 1, groupWeight = 1 }: AppendLimits
     ?.join(" of ")
 
 const failed = (operation: string) => (error: SqlError): EventStoreError =>
-  new EventStoreError({ operation, retryable: isTransient(error), cause: error })
+  new EventStoreError({ operation, retryable: isTransient(error), cause: explained(error) })
 
 /** The client's: a larger message from the server, thus also a larger row, ends the connection. */
 const defaultMaxMessageSize = 16 * 1024 * 1024
 
 const isRetryable = (error: EventStoreError): boolean => error.retryable
 
-interface Appending {
+interface Writing {
   readonly client: PgClient
+  readonly call: Call
   /** The schema's name as SQL takes it. */
   readonly schema: string
+  readonly storedBy: StoredBy
+}
+
+interface Appending extends Writing {
   readonly limits: AppendLimits
   readonly metrics: AppendMetrics.AppendMetrics
-  readonly storedBy: StoredBy
 }
 
 const maxRowBytesOf = (client: PgClient): number => client.config.maxMessageSize ?? defaultMaxMessageSize
@@ -111,19 +116,56 @@ const apart = (client: PgClient) => <A, E>(effect: Effect.Effect<A, E>): Effect.
     (context: Context.Context<never>): Context.Context<never> => Context.omit(client.transactionService)(context)
   )
 
+/** By which such a function refuses every isolation but READ COMMITTED. */
+const wrongIsolation = "25000"
+
+/**
+ * Calls a function that writes to the log: as a statement of its own, which is one round trip, unless the role or the database has
+ * been given another default isolation. The function tells; from then on it is called in a transaction that states its
+ * isolation, for two round trips more.
+ */
+const makeCall = (client: PgClient) => {
+  type Values = ReadonlyArray<ReadonlyArray<unknown>>
+  let readCommittedByDefault = true
+
+  const inReadCommitted = (text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Values, SqlError> =>
+    Effect.scoped(Effect.gen(function*() {
+      const connection = yield* client.reserve
+      yield* connection.executeUnprepared("BEGIN ISOLATION LEVEL READ COMMITTED", [], undefined)
+      const values = yield* connection.executeValues(text, parameters).pipe(
+        // A connection on which not even this can be said is lost, and its transaction with it.
+        Effect.tapError(() => Effect.ignore(connection.executeUnprepared("ROLLBACK", [], undefined)))
+      )
+      yield* connection.executeUnprepared("COMMIT", [], undefined)
+      return values
+    }))
+
+  return (text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Values, SqlError> =>
+    Effect.suspend(() =>
+      readCommittedByDefault
+        ? Effect.catchIf(client.unsafe(text, parameters).values, (error) => sqlState(error) === wrongIsolation, () => {
+          readCommittedByDefault = false
+          return inReadCommitted(text, parameters)
+        })
+        : inReadCommitted(text, parameters)
+    )
+}
+
+type Call = ReturnType<typeof makeCall>
+
 /** Looks up what a command stored, as patiently as a group is sent. */
 const makeStoredBy = (client: PgClient, readCommand: EventStore.Operations["readCommand"]) => (commandId: string) =>
   readCommand(commandId).pipe(Effect.retry({ schedule: resend, while: isRetryable }), apart(client))
 
 type StoredBy = ReturnType<typeof makeStoredBy>
 
-const makeAppend = ({ client, limits: given, metrics, schema, storedBy }: Appending) => {
+const makeAppend = ({ call, client, limits: given, metrics, schema, storedBy }: Appending) => {
   const statement = AppendStatement.make(schema)
   const maxRowBytes = maxRowBytesOf(client)
 
   const send = (commands: ReadonlyArray<AppendStatement.Command>) => {
     const { answers, parameters, text } = statement(commands)
-    return Effect.map(client.unsafe(text, parameters).values, ([row]) => answers(row!))
+    return Effect.map(call(text, parameters), ([row]) => answers(row!))
   }
 
   /** The outcome of a command whose id the log knows: stored by an earlier command, or by ours before its answer was lost. */
@@ -199,11 +241,7 @@ const makeAppend = ({ client, limits: given, metrics, schema, storedBy }: Append
  * Tombstones are rare, and each may have much to erase, so each goes alone. Sending one again is as safe as sending an
  * append again; once it was sent, its outcome is waited for.
  */
-const makeTombstone = (
-  client: PgClient,
-  schema: string,
-  storedBy: StoredBy
-): EventStore.Operations["tombstone"] => {
+const makeTombstone = ({ call, client, schema, storedBy }: Writing): EventStore.Operations["tombstone"] => {
   const text = TombstoneStatement.text(schema)
 
   const known = (
@@ -218,7 +256,7 @@ const makeTombstone = (
       ))
 
   const send = (command: AppendStatement.Command): Effect.Effect<EventStore.AppendResult, AppendFailure> =>
-    client.unsafe(text, TombstoneStatement.parameters(command)).values.pipe(
+    call(text, TombstoneStatement.parameters(command)).pipe(
       Effect.retry({ schedule: resend, while: isTransient }),
       apart(client),
       Effect.mapError(failed("tombstone")),
@@ -351,28 +389,37 @@ const makeReadCommand = (client: PgClient, schema: string): EventStore.Operation
     })
 }
 
-/** Brings the schema up to date and opens the store. */
-export const make = (
+/** Why a log cannot be opened. */
+export type OpenError = Migrations.CheckError
+
+/**
+ * Opens a log that was migrated before; for an application's role, which has no right to migrate. Nothing is created or
+ * altered: a log that this program cannot work on, or that is not as it should be, is refused with a typed error, see
+ * `Migrations.check`.
+ */
+export const open = (
   options: Options = {}
-): Effect.Effect<EventStore.Service, SqlError | MigrationError, PgClient | Scope.Scope> =>
+): Effect.Effect<EventStore.Service, OpenError, PgClient | Scope.Scope> =>
   Effect.gen(function*() {
-    const schema = options.schema ?? "composable"
-    if (!schemaShape.test(schema)) {
-      return yield* Effect.die(new TypeError(`"${schema}" cannot name the log's schema: it must match ${schemaShape}`))
-    }
+    const schema = yield* schemaName(options.schema)
     const bad = badLimit(options.append ?? {})
     if (bad !== undefined) {
       return yield* Effect.die(new TypeError(`appends cannot have a ${bad}: it must be a whole number above 0`))
     }
     const client = yield* PgClient
-    yield* Effect.provideService(migrate(schema), SqlClient, client)
+    yield* Effect.provideService(Migrations.check({ schema }), SqlClient, client)
     const name = quoted(schema)
     const readCommand = makeReadCommand(client, name)
     const metrics = AppendMetrics.make(schema, yield* Effect.context<never>())
-    const storedBy = makeStoredBy(client, readCommand)
+    const writing: Writing = {
+      client,
+      call: makeCall(client),
+      schema: name,
+      storedBy: makeStoredBy(client, readCommand)
+    }
     return EventStore.make({
-      transact: yield* makeAppend({ client, schema: name, limits: options.append ?? {}, metrics, storedBy }),
-      tombstone: makeTombstone(client, name, storedBy),
+      transact: yield* makeAppend({ ...writing, limits: options.append ?? {}, metrics }),
+      tombstone: makeTombstone(writing),
       read: makeRead(client, name),
       readAll: makeReadAll(client, name),
       readCommand,
@@ -381,8 +428,28 @@ export const make = (
   })
 
 /**
+ * Brings the schema up to date and opens the store: the simple way, for a role that owns the schema. Such a role can
+ * take the log's guards away, so a production system had better migrate when it deploys, by `Migrations.migrate`, and
+ * {@link open} the log in a role that may not.
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<EventStore.Service, OpenError | Migrations.MigrateError, PgClient | Scope.Scope> =>
+  Effect.gen(function*() {
+    yield* Effect.provideService(Migrations.migrate({ schema: options.schema }), SqlClient, yield* PgClient)
+    return yield* open(options)
+  })
+
+/**
+ * Provides the event store on a log that was migrated before, see {@link open}. The `PgClient` must allow at least three
+ * connections: two to append, one to listen.
+ */
+export const layerOpen = (options: Options = {}): Layer.Layer<EventStore.EventStore, OpenError, PgClient> =>
+  Layer.effect(EventStore.EventStore, open(options))
+
+/**
  * Provides the event store on the PostgreSQL database of the `PgClient`, which must allow at least three connections:
- * two to append, one to listen.
+ * two to append, one to listen. Migrates first, see {@link make}.
  *
  * @example
  * ```ts no-run
@@ -397,5 +464,5 @@ export const make = (
  */
 export const layer = (
   options: Options = {}
-): Layer.Layer<EventStore.EventStore, SqlError | MigrationError, PgClient> =>
+): Layer.Layer<EventStore.EventStore, OpenError | Migrations.MigrateError, PgClient> =>
   Layer.effect(EventStore.EventStore, make(options))

@@ -26,15 +26,18 @@ export const replaceIn = (
     yield* sql.unsafe(text)
   })
 
-/** Commits as the session would, be it without waiting for the disk. */
-export const commitAsSessionDoes: Sabotage = (sql, schema) => {
-  const replacements: ReadonlyArray<Replacement> = [["PERFORM set_config('synchronous_commit', 'on', true);", "NULL;"]]
-  return Effect.forEach(
+const inAll = (replacements: ReadonlyArray<Replacement>): Sabotage => (sql, schema) =>
+  Effect.forEach(
     ["append", "append_one", "tombstone"],
     (name) => replaceIn(sql, `${schema}.${name}`, replacements),
     { discard: true }
   )
-}
+
+/** Commits as the session would, be it without waiting for the disk. */
+export const commitAsSessionDoes = inAll([["PERFORM set_config('synchronous_commit', 'on', true);", "NULL;"]])
+
+/** Appends in whatever isolation the transaction has. */
+export const appendInAnyIsolation = inAll([["<> 'read committed'", "= 'nothing'"]])
 
 /** Stores a command however often it is sent. */
 export const forgetCommands: Sabotage = (sql, schema) =>

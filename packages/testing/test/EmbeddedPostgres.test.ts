@@ -354,10 +354,33 @@ describe("EmbeddedPostgres", { timeout: 60_000 }, () => {
     Effect.gen(function*() {
       const dataDir = yield* folder
       yield* Effect.scoped(EmbeddedPostgres.start({ dataDir }))
-      yield* Effect.promise(() => writeFile(join(dataDir, "cluster/PG_VERSION"), "17\n"))
+      yield* Effect.promise(() => writeFile(join(dataDir, "cluster/PG_VERSION"), "14\n"))
       const error = yield* Effect.flip(EmbeddedPostgres.start({ dataDir }))
       assert.strictEqual(error.reason, "DataFolder")
-      assert.include(error.message, "PostgreSQL 17")
+      assert.include(error.message, "PostgreSQL 14")
+    }))
+
+  it.live("is of the version that was asked for", () =>
+    Effect.gen(function*() {
+      const { url } = yield* EmbeddedPostgres.start()
+      const rows = yield* query(url, "SELECT current_setting('server_version_num')::int / 10000 AS major")
+      assert.deepStrictEqual(rows, [{ major: Number(process.env["COMPOSABLE_POSTGRES_MAJOR"] ?? 18) }])
+    }))
+
+  it.live("says so when the folder that should hold another version does not", () =>
+    Effect.gen(function*() {
+      const empty = yield* folder
+      const before = process.env["EMBEDDED_POSTGRES_FOLDER"]
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          if (before === undefined) delete process.env["EMBEDDED_POSTGRES_FOLDER"]
+          else process.env["EMBEDDED_POSTGRES_FOLDER"] = before
+        })
+      )
+      process.env["EMBEDDED_POSTGRES_FOLDER"] = empty
+      const error = yield* Effect.flip(EmbeddedPostgres.start())
+      assert.strictEqual(error.reason, "BinariesMissing")
+      assert.include(error.message, `EMBEDDED_POSTGRES_FOLDER is ${empty}`)
     }))
 
   it.live("uses the server that DATABASE_URL names, and starts one when it is empty", () =>

@@ -3,8 +3,12 @@
  */
 import { type as tombstoneType } from "@composable-ts/core/Tombstone"
 
-/** Settings under which no plan reads the whole log, whatever the statistics were when it was made. */
-const settings = "SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan"
+/**
+ * With the owner's rights, so that the application needs none on the table; and with settings under which no plan reads
+ * the whole log, whatever the statistics were when it was made.
+ */
+export const settings = `SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan`
 
 /**
  * The last version of a stream. One that a tombstone of version v ends stands at −2 − v, below all others.
@@ -17,7 +21,8 @@ const standing = (schema: string, stream: string): string =>
 export const appendPrologue = (schema: string): string => `
     IF current_setting('transaction_isolation') <> 'read committed' THEN
       RAISE EXCEPTION 'append needs READ COMMITTED: a snapshot from before the lock would hide the latest events'
-        USING ERRCODE = 'invalid_transaction_state';
+        USING ERRCODE = 'invalid_transaction_state',
+          HINT = 'Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED, or append outside of it.';
     END IF;
     IF current_setting('synchronous_commit') = 'off' THEN
       PERFORM set_config('synchronous_commit', 'on', true);
@@ -31,6 +36,10 @@ export const appendPrologue = (schema: string): string => `
  * parts, from 1. The lock is held until the commit, so positions are drawn in the order of commits, without gaps, and
  * what the checks read cannot change before the insert. Each statement of a function in READ COMMITTED sees what was
  * committed before it, hence also what the last holder of the lock wrote.
+ *
+ * It runs with the rights of the log's owner, because the application has none to write. So nothing that the caller's
+ * session can define may be found by name: the path is pinned, and the temporary schema, which a session searches first
+ * unless told otherwise, comes last.
  *
  * Outcomes, one for each command: 0 stored, 1 version conflict (in `failed_part`, whose stream stands at `actual`),
  * 2 stored before under the same command id, 3 tombstoned (the stream of `failed_part`, whose tombstone stands at

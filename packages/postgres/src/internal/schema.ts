@@ -1,19 +1,15 @@
 /**
  * The log's tables and functions, as versioned migrations.
  */
-import * as Effect from "effect/Effect"
-import * as Migrator from "effect/sql/Migrator"
-import * as SqlClient from "effect/sql/SqlClient"
 import { appendFunction, appendOneFunction } from "./appendFunction.ts"
 import { immutability } from "./immutability.ts"
+import { executes, type Migration, selects } from "./Migration.ts"
+import { quoted } from "./schemaName.ts"
 import { tombstoneFunction, tombstoneRights } from "./tombstoneFunction.ts"
 import { verifyFunction } from "./verifyFunction.ts"
 
 /** The channel on which appends are announced. */
 export const channel = (schema: string): string => `${schema}_events`
-
-/** The schema's name as SQL takes it, be it a reserved word. */
-export const quoted = (schema: string): string => `"${schema}"`
 
 /**
  * So few events need no statistics. With them, a session plans to read the whole of a small log rather than its index,
@@ -52,12 +48,56 @@ const events = (schema: string): ReadonlyArray<string> => [
   `COMMENT ON COLUMN ${schema}.events.causation_id IS 'Null means: the command id.'`
 ]
 
-const migrations = (schema: string) =>
-  Migrator.fromRecord({
-    "0001_log": Effect.gen(function*() {
-      const sql = yield* SqlClient.SqlClient
+/** The functions by which the application appends. They run with the owner's rights. */
+const appendFunctions: ReadonlyArray<string> = ["append", "append_one"]
+
+/** As the catalogue has them: a bit for each row 1, before 2, DELETE 8, UPDATE 16, TRUNCATE 32. */
+const triggerTypes = {
+  "before, DELETE or TRUNCATE, each statement": 2 + 8 + 32,
+  "before, UPDATE, each row": 1 + 2 + 16
+} as const
+
+/** What makes the events table trustworthy. The names are those that an operator finds with `\d`. */
+const eventsParts: Migration["parts"] = (name) => {
+  const table = `to_regclass('${name}.events')`
+  const unique = (index: string) =>
+    `EXISTS (SELECT FROM pg_index WHERE indrelid = ${table} AND indexrelid = to_regclass('${name}.${index}')
+      AND indisunique AND indisvalid AND indimmediate)`
+  const relation = (condition: string) => `EXISTS (SELECT FROM pg_class WHERE oid = ${table} AND ${condition})`
+  const guard = (trigger: string, calls: string, type: keyof typeof triggerTypes) => ({
+    [`trigger ${trigger}, always enabled`]: `EXISTS (SELECT FROM pg_trigger WHERE tgrelid = ${table}
+      AND tgname = '${trigger}' AND tgenabled = 'A' AND tgtype = ${triggerTypes[type]} AND tgqual IS NULL
+      AND tgfoid = to_regproc('${name}.${calls}'))`
+  })
+  return {
+    "table events": relation("relkind = 'r'"),
+    "events survive a crash (not UNLOGGED)": relation("relpersistence = 'p'"),
+    "no rule on events": relation("NOT EXISTS (SELECT FROM pg_rewrite WHERE ev_class = pg_class.oid)"),
+    "no row-level security on events": relation("NOT relrowsecurity"),
+    "primary key events_pkey": unique("events_pkey"),
+    "unique constraint events_stream_version": unique("events_stream_version"),
+    "unique index events_command": unique("events_command"),
+    ...guard("events_immutable", "refuse_change", "before, DELETE or TRUNCATE, each statement"),
+    ...guard("events_erasable", "refuse_update", "before, UPDATE, each row"),
+    ...Object.fromEntries([...appendFunctions, "tombstone"].map((append) => [
+      `function ${append}, SECURITY DEFINER with a pinned search_path`,
+      `(SELECT bool_and(prosecdef AND coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)) FROM pg_proc
+        WHERE pronamespace = to_regnamespace('${name}') AND proname = '${append}')`
+    ]))
+  }
+}
+
+/**
+ * All migrations, the first first; an id is a place in this list, from 1. A released one is never changed. Each states
+ * beside its statements what the application may do with what it makes, and which parts of it must stand.
+ */
+export const migrations: ReadonlyArray<Migration> = [
+  {
+    name: "log",
+    oldestProgram: 1,
+    statements: (schema) => {
       const name = quoted(schema)
-      const statements = [
+      return [
         ...events(name),
         ...immutability(name),
         appendFunction(name, channel(schema)),
@@ -66,20 +106,9 @@ const migrations = (schema: string) =>
         tombstoneRights(name),
         verifyFunction(name)
       ]
-      for (const statement of statements) yield* sql.unsafe(statement)
-    })
-  })
-
-/**
- * Brings the schema up to date. Any number of processes may start at once: the lock lets one migrate and the others find
- * the work done. It is taken before the schema exists, which two could otherwise both try to create.
- */
-export const migrate = (schema: string) =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    yield* sql.withTransaction(Effect.gen(function*() {
-      yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${`composable-ts migrations ${schema}`}, 0))`
-      yield* sql.unsafe(`CREATE SCHEMA IF NOT EXISTS ${quoted(schema)}`)
-      yield* Migrator.make({})({ loader: migrations(schema), table: `${schema}.migrations` })
-    }))
-  })
+    },
+    // Erasing is not for every program: the right to call tombstone() is the operator's to grant.
+    rights: [selects("events"), ...appendFunctions.map(executes), executes("verify")],
+    parts: eventsParts
+  }
+]

@@ -2,7 +2,7 @@
  * The database's side of a tombstone.
  */
 import { type as tombstoneType } from "@composable-ts/core/Tombstone"
-import { appendPrologue } from "./appendFunction.ts"
+import { appendPrologue, settings } from "./appendFunction.ts"
 
 /**
  * Ends a stream with a tombstone, and erases data and metadata of all events before it, in one transaction. Lock,
@@ -23,9 +23,8 @@ export const tombstoneFunction = (schema: string, channel: string): string => `
   CREATE FUNCTION ${schema}.tombstone(
     stream text, expected integer, id uuid, command text, correlation text, causation text, body text, extra text,
     OUT outcome integer, OUT actual integer, OUT placed integer, OUT place bigint
-  ) LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+  ) LANGUAGE plpgsql
+    ${settings}
   AS $$
   DECLARE
     last_type text;

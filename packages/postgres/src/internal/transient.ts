@@ -2,6 +2,7 @@
  * Which failures of the database pass by themselves.
  */
 import type { SqlError } from "effect/sql/SqlError"
+import { sqlState } from "./sqlState.ts"
 
 /** SQL states of a server that shuts down, starts, or lacks room for the moment. The client does not count them. */
 const states = new Set([
@@ -13,26 +14,23 @@ const states = new Set([
   "57P03" // the server is starting
 ])
 
-const stateOf = ({ cause }: SqlError["reason"]): unknown =>
-  typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
-
 /** The statement within the append at which the failure happened, as the server tells it. */
-const placeOf = ({ cause }: SqlError["reason"]): unknown =>
+const placeOf = ({ reason: { cause } }: SqlError): unknown =>
   typeof cause === "object" && cause !== null && "where" in cause ? cause.where : undefined
 
 /** Whether the same statement may succeed later, with nothing changed. */
-export const isTransient = ({ reason }: SqlError): boolean => {
-  const state = stateOf(reason)
-  return reason.isRetryable || (typeof state === "string" && states.has(state))
+export const isTransient = (error: SqlError): boolean => {
+  const state = sqlState(error)
+  return error.isRetryable || (state !== undefined && states.has(state))
 }
 
 /**
  * Whether an append was too much for the time or the memory that the server gives a statement, so that a smaller one may
  * succeed. One that has waited for the lock all the time has done nothing yet, and is no smaller for being halved.
  */
-export const isTooMuch = ({ reason }: SqlError): boolean => {
-  const state = stateOf(reason)
+export const isTooMuch = (error: SqlError): boolean => {
+  const state = sqlState(error)
   if (state === "53200") return true
-  const place = placeOf(reason)
+  const place = placeOf(error)
   return state === "57014" && !(typeof place === "string" && place.includes("pg_advisory_xact_lock"))
 }

