@@ -8,7 +8,7 @@ import * as EventStore from "@composable-ts/core/EventStore"
 import {
   type AppendError,
   type CommandIdConflict,
-  EventStoreError,
+  type EventStoreError,
   VersionConflict
 } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
@@ -30,12 +30,16 @@ import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel, migrate, quoted } from "./internal/schema.ts"
+import { failed } from "./internal/sqlFailure.ts"
 import { isTransient } from "./internal/transient.ts"
+import type { WakeUp } from "./WakeUp.ts"
 
 /** How the store works. */
 export interface Options {
   /** The schema that holds the log: lower-case letters, digits and `_`. Default `composable`. */
   readonly schema?: string | undefined
+  /** How the store learns of appends by others. Default: by LISTEN, and by polling while that does not work. */
+  readonly wakeUp?: WakeUp | undefined
 }
 
 const schemaShape = /^[a-z_][a-z0-9_]{0,50}$/
@@ -58,9 +62,6 @@ const resend = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
   Schedule.jittered,
   Schedule.upTo({ duration: "10 seconds" })
 )
-
-const failed = (operation: string) => (error: SqlError): EventStoreError =>
-  new EventStoreError({ operation, retryable: isTransient(error), cause: error })
 
 /** The client's: a larger message from the server, thus also a larger row, ends the connection. */
 const defaultMaxMessageSize = 16 * 1024 * 1024
@@ -237,18 +238,19 @@ export const make = (
     yield* Effect.provideService(migrate(schema), SqlClient, client)
     const name = quoted(schema)
     const readCommand = makeReadCommand(client, name)
+    const listener = yield* Listener.make(client, { schema: name, channel: channel(schema) }, options.wakeUp)
     return EventStore.make({
       transact: yield* makeAppend(client, name, readCommand),
       read: makeRead(client, name),
       readAll: makeReadAll(client, name),
       readCommand,
-      listen: yield* Listener.make(client, channel(schema))
+      listen: listener.listen
     })
   })
 
 /**
- * Provides the event store on the PostgreSQL database of the `PgClient`, which must allow at least three connections:
- * two to append, one to listen.
+ * Provides the event store on the PostgreSQL database of the `PgClient`, which should allow at least three connections:
+ * two to append, one to read. The store opens one more, beside the client's pool, to listen; see {@link Options.wakeUp}.
  *
  * @example
  * ```ts no-run

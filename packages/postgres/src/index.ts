@@ -2,3 +2,4 @@
  * The event store on PostgreSQL.
  */
 export * as PostgresEventStore from "./PostgresEventStore.ts"
+export * as WakeUp from "./WakeUp.ts"
