@@ -3,6 +3,7 @@
  * derives the rest, so that every implementation streams and subscribes alike.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -13,8 +14,10 @@ import * as Stream from "effect/Stream"
 import { type AppendError, CommandIdConflict, type EventStoreError } from "./EventStoreError.ts"
 import type { ExpectedVersion } from "./ExpectedVersion.ts"
 import { refusal } from "./internal/appendRules.ts"
+import * as reading from "./internal/reading.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
+import * as TraceContext from "./TraceContext.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
 /** What to append to one stream. */
@@ -35,7 +38,7 @@ export interface AppendOptions {
   readonly correlationId?: string | undefined
   /** The id of the action that directly caused the events; the command id when left out. */
   readonly causationId?: string | undefined
-  /** Anything else to keep beside each event. */
+  /** Anything else to keep beside each event. Where a tracer is installed, `traceparent` is added; see `TraceContext`. */
   readonly metadata?: Schema.JsonObject | undefined
 }
 
@@ -95,6 +98,8 @@ export interface SubscribeOptions {
   readonly after: bigint
   /** Only events of these names, in whatever version. Default: all. */
   readonly names?: ReadonlyArray<string> | undefined
+  /** What the subscription is called in logs, spans and metrics. Default `unnamed`. */
+  readonly name?: string | undefined
 }
 
 /** What an implementation of the event store provides. */
@@ -142,7 +147,11 @@ export interface Service extends Omit<Operations, "transact"> {
   ) => Effect.Effect<AppendResult, AppendError>
   /** Reads a stream page by page, so that memory does not grow with the stream's length. */
   readonly load: (streamId: StreamId, options?: ReadOptions) => Stream.Stream<RecordedEvent, EventStoreError>
-  /** Follows the log: what is there, then what comes, without gap or duplicate at the seam. Ends only by interruption. */
+  /**
+   * Follows the log: what is there, then what comes, without gap or duplicate at the seam. It reads no further ahead than
+   * a page, so a slow consumer holds it back. While the store is away (an error that is `retryable`) it waits and says so
+   * in the log; it ends only by interruption, or by an error that does not pass.
+   */
   readonly subscribe: (options: SubscribeOptions) => Stream.Stream<RecordedEvent, EventStoreError>
 }
 
@@ -169,13 +178,14 @@ const load = (read: Operations["read"]): Service["load"] => (streamId, options =
   })
 }
 
-const subscribe = (operations: Operations): Service["subscribe"] => ({ after, names }) =>
+const subscribe = (operations: Operations): Service["subscribe"] => ({ after, name = "unnamed", names }) =>
   Stream.unwrap(Effect.gen(function*() {
+    const readAll = reading.subscribe(name, operations.readAll)
     const appended = yield* operations.listen
     return Stream.paginate({ after, caughtUp: false }, (state) =>
       Effect.gen(function*() {
         if (state.caughtUp) yield* appended
-        const page = yield* operations.readAll({ after: state.after, limit: pageSize, names })
+        const page = yield* readAll({ after: state.after, limit: pageSize, names })
         return [page.events, Option.some({ after: page.position, caughtUp: page.position >= page.head })]
       }))
   }))
@@ -209,13 +219,13 @@ export const firstOutcomes = (
 
 const noMetadata: Schema.JsonObject = Object.freeze({})
 
-const contextOf = (options: AppendOptions, time: number): AppendContext => {
-  const commandId = options.commandId ?? UuidV7.make(time)
+const contextOf = (options: AppendOptions, context: Context.Context<never>): AppendContext => {
+  const commandId = options.commandId ?? UuidV7.make(Context.get(context, Clock.Clock).currentTimeMillisUnsafe())
   return {
     commandId,
     correlationId: options.correlationId ?? commandId,
     causationId: options.causationId ?? commandId,
-    metadata: options.metadata ?? noMetadata
+    metadata: TraceContext.annotate(options.metadata ?? noMetadata, context)
   }
 }
 
@@ -224,15 +234,18 @@ export const make = (operations: Operations): Service => {
   const transact: Service["transact"] = (appends, options = {}) => {
     const refused = refusal(appends, options)
     return refused === undefined
-      ? Effect.clockWith((clock) => operations.transact(appends, contextOf(options, clock.currentTimeMillisUnsafe())))
+      ? Effect.withFiber((fiber) => operations.transact(appends, contextOf(options, fiber.context)))
       : Effect.fail(refused)
   }
+  const read = reading.read(operations.read)
   return {
     ...operations,
+    read,
+    readAll: reading.readAll(operations.readAll),
     transact,
     append: (streamId, expected, events, options) =>
       Effect.map(transact([{ streamId, expected, events }], options), (results) => results[0]),
-    load: load(operations.read),
+    load: load(read),
     subscribe: subscribe(operations)
   }
 }

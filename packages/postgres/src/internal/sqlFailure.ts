@@ -21,7 +21,8 @@ const shuttingDown: Meaning = {
 }
 const notMigrated: Meaning = {
   reason: "NotMigrated",
-  advice: "the log's tables or functions are not there, or are of another version: open the store once with a role that " +
+  advice:
+    "the log's tables or functions are not there, or are of another version: open the store once with a role that " +
     "may migrate, and see that the schema's name is right"
 }
 const accessDenied: Meaning = {
@@ -32,7 +33,8 @@ const accessDenied: Meaning = {
 const meanings: Readonly<Record<string, Meaning>> = {
   "25006": {
     reason: "ReadOnly",
-    advice: "the database takes no writes, as on a standby or with default_transaction_read_only: connect to the primary"
+    advice:
+      "the database takes no writes, as on a standby or with default_transaction_read_only: connect to the primary"
   },
   "40001": {
     reason: "Serialization",
