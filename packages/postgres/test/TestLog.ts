@@ -43,7 +43,10 @@ export interface TestLog {
   /** Another store on the same log, as of another process. */
   readonly another: Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
   /** The same, with a client configured otherwise. */
-  readonly open: (config: PgClient.PgPoolConfig) => Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
+  readonly open: (
+    config: PgClient.PgPoolConfig,
+    options?: PostgresEventStore.Options
+  ) => Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
 }
 
 type OpenError = SqlError.SqlError | Migrator.MigrationError
@@ -59,8 +62,8 @@ export const make = (url: Redacted.Redacted) =>
   Effect.gen(function*() {
     const schema = `log_${randomUUID().replaceAll("-", "")}`
     const history: History.History = []
-    const open: TestLog["open"] = (config) =>
-      openStore({ url, ...config }, { schema }).pipe(
+    const open: TestLog["open"] = (config, options) =>
+      openStore({ url, ...config }, { ...options, schema }).pipe(
         // A test that ends connections knows that they are lost: the warnings of it would bury all else.
         Effect.provideService(References.MinimumLogLevel, "Error"),
         Effect.map((store) => recording(history, store))

@@ -1,0 +1,132 @@
+/**
+ * A connection that listens and dies without a word, or cannot be had: readers are woken all the same, and nobody waits
+ * for it in the end.
+ */
+import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
+import type { WakeUp } from "@composable-ts/postgres/WakeUp"
+import { assert } from "@effect/vitest"
+import { Array, Effect, Exit, Redacted, Schedule, Scope } from "effect"
+import { several, stream } from "../../../packages/postgres/test/Facts.ts"
+import * as Invariants from "../../../packages/postgres/test/Invariants.ts"
+import { suite, type TestLog } from "../../../packages/postgres/test/TestLog.ts"
+import * as Follower from "./Follower.ts"
+import * as TcpProxy from "./TcpProxy.ts"
+
+const pause = Schedule.spaced("5 millis")
+
+const isListen = (data: Buffer) => data.includes("LISTEN")
+
+/** A store behind a proxy. */
+const proxied = ({ open, url }: TestLog, wakeUp: WakeUp) =>
+  Effect.gen(function*() {
+    const direct = new URL(Redacted.value(url))
+    const proxy = yield* TcpProxy.make(Number(direct.port))
+    direct.port = String(proxy.port)
+    const store = yield* open({ url: Redacted.make(direct.href), maxConnections: 3 }, { wakeUp })
+    return { proxy, store }
+  })
+
+/** Waits for this to have happened at the proxy. */
+const happened = (proxy: TcpProxy.TcpProxy, count: number) =>
+  Effect.repeat(Effect.sync(proxy.happened), { until: (happened) => happened >= count, schedule: pause })
+
+const append = (log: TestLog) => log.store.append(stream("a"), ExpectedVersion.any, several(2))
+
+/** So that polling cannot be what wakes. */
+const never = "1 hour"
+
+/**
+ * A subscriber that has caught up, a listening connection that then falls silent, and an append that it hears nothing
+ * of.
+ */
+const silenced = (log: TestLog, wakeUp: WakeUp) =>
+  Effect.gen(function*() {
+    const { proxy, store } = yield* proxied(log, wakeUp)
+    const follower = yield* Follower.follow(store)
+    for (let i = 1; i <= 3; i++) {
+      yield* append(log)
+      yield* Effect.timeout(follower.received(2 * i), "5 seconds")
+    }
+    proxy.silence(isListen)
+    yield* append(log)
+    return { follower, proxy }
+  })
+
+suite("waking readers", (test, control) => {
+  test("T62: a listening connection that falls silent is noticed, replaced, and what was missed is made up for", (log) =>
+    Effect.gen(function*() {
+      const { follower } = yield* silenced(log, { heartbeat: "200 millis", longestPause: never })
+      yield* Effect.timeout(follower.received(8), "5 seconds")
+      // The new one listens.
+      for (let i = 5; i <= 7; i++) {
+        yield* append(log)
+        yield* Effect.timeout(follower.received(2 * i), "5 seconds")
+      }
+      const rows = yield* Invariants.readRows(log.sql, log.schema)
+      assert.deepStrictEqual(Invariants.deliveryViolations(rows, follower.delivered), [])
+    }))
+
+  control("T62 control: without the heartbeat it is not noticed", (log) =>
+    Effect.gen(function*() {
+      const { follower } = yield* silenced(log, { heartbeat: never, longestPause: never })
+      yield* Effect.sleep("2 seconds")
+      assert.strictEqual(follower.delivered.length, 6)
+    }))
+
+  test("T62: while no connection can listen, polling stands in", (log) =>
+    Effect.gen(function*() {
+      const direct = new URL(Redacted.value(log.url))
+      const proxy = yield* TcpProxy.make(Number(direct.port))
+      direct.port = String(proxy.port)
+      for (let i = 0; i < 1_000; i++) proxy.arrange({ kind: "requestLost", when: isListen })
+      const store = yield* log.open({ url: Redacted.make(direct.href) }, { wakeUp: { longestPause: "200 millis" } })
+      const follower = yield* Follower.follow(store)
+      for (let i = 1; i <= 5; i++) {
+        yield* append(log)
+        yield* Effect.timeout(follower.received(2 * i), "5 seconds")
+      }
+      yield* happened(proxy, 3)
+      assert.isBelow(proxy.happened(), 100)
+    }))
+
+  for (
+    const [state, at] of [
+      ["that fell silent", "listening"],
+      ["that never answers", "connecting"]
+    ] as const
+  ) {
+    test(`T62: closing a store does not wait for a listening connection ${state}`, (log) =>
+      Effect.gen(function*() {
+        const direct = new URL(Redacted.value(log.url))
+        const proxy = yield* TcpProxy.make(Number(direct.port))
+        direct.port = String(proxy.port)
+        const scope = yield* Scope.make()
+        if (at === "connecting") proxy.arrange({ kind: "silence", when: isListen })
+        const store = yield* Scope.provide(log.open({ url: Redacted.make(direct.href) }), scope)
+        if (at === "connecting") {
+          yield* happened(proxy, 1)
+        } else {
+          const follower = yield* Follower.follow(store)
+          yield* append(log)
+          yield* Effect.timeout(follower.received(2), "5 seconds")
+          proxy.silence(isListen)
+        }
+        yield* Effect.timeout(Scope.close(scope, Exit.void), "3 seconds")
+        yield* Effect.repeat(Effect.sync(proxy.open), { until: (count) => count === 0, schedule: pause }).pipe(
+          Effect.timeout("3 seconds")
+        )
+      }))
+  }
+
+  test("a store that is told to poll never listens, and wakes its readers", (log) =>
+    Effect.gen(function*() {
+      const { proxy, store } = yield* proxied(log, { by: "poll", longestPause: "200 millis" })
+      proxy.arrange({ kind: "requestLost", when: isListen })
+      const followers = yield* Effect.forEach(Array.range(1, 3), () => Follower.follow(store))
+      for (let i = 1; i <= 5; i++) {
+        yield* append(log)
+        for (const follower of followers) yield* Effect.timeout(follower.received(2 * i), "5 seconds")
+      }
+      assert.strictEqual(proxy.happened(), 0)
+    }))
+})
