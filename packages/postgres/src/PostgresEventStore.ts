@@ -25,6 +25,7 @@ import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import * as Health from "./Health.ts"
 import * as AppendStatement from "./internal/appendStatement.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
@@ -40,6 +41,14 @@ export interface Options {
   readonly schema?: string | undefined
   /** How the store learns of appends by others. Default: by LISTEN, and by polling while that does not work. */
   readonly wakeUp?: WakeUp | undefined
+  /** What the store's health heeds. */
+  readonly health?: Health.Options | undefined
+}
+
+/** An event store that tells how it is. */
+export interface Service extends EventStore.Service {
+  /** Asks the database. It never fails and never takes longer than its time-out. */
+  readonly health: Effect.Effect<Health.Report>
 }
 
 const schemaShape = /^[a-z_][a-z0-9_]{0,50}$/
@@ -228,7 +237,7 @@ const makeReadCommand = (client: PgClient, schema: string): EventStore.Operation
 /** Brings the schema up to date and opens the store. */
 export const make = (
   options: Options = {}
-): Effect.Effect<EventStore.Service, SqlError | MigrationError, PgClient | Scope.Scope> =>
+): Effect.Effect<Service, SqlError | MigrationError, PgClient | Scope.Scope> =>
   Effect.gen(function*() {
     const schema = options.schema ?? "composable"
     if (!schemaShape.test(schema)) {
@@ -239,17 +248,18 @@ export const make = (
     const name = quoted(schema)
     const readCommand = makeReadCommand(client, name)
     const listener = yield* Listener.make(client, { schema: name, channel: channel(schema) }, options.wakeUp)
-    return EventStore.make({
+    const store = EventStore.make({
       transact: yield* makeAppend(client, name, readCommand),
       read: makeRead(client, name),
       readAll: makeReadAll(client, name),
       readCommand,
       listen: listener.listen
     })
+    return { ...store, health: Health.make({ client, schema: name, listener }, options.health) }
   })
 
 /**
- * Provides the event store on the PostgreSQL database of the `PgClient`, which should allow at least three connections:
+ * Provides the event store, and its health, on the PostgreSQL database of the `PgClient`, which should allow at least three connections:
  * two to append, one to read. The store opens one more, beside the client's pool, to listen; see {@link Options.wakeUp}.
  *
  * @example
@@ -265,5 +275,8 @@ export const make = (
  */
 export const layer = (
   options: Options = {}
-): Layer.Layer<EventStore.EventStore, SqlError | MigrationError, PgClient> =>
-  Layer.effect(EventStore.EventStore, make(options))
+): Layer.Layer<EventStore.EventStore | Health.Health, SqlError | MigrationError, PgClient> =>
+  Layer.effectContext(
+    Effect.map(make(options), (store) =>
+      Context.make(EventStore.EventStore, store).pipe(Context.add(Health.Health, { check: store.health })))
+  )

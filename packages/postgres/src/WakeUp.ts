@@ -35,7 +35,7 @@ export interface State {
   /** Whether notifications arrive; else it polls. */
   readonly listening: boolean
   /** Why it polls; undefined while it listens. */
-  readonly reason: "chosen" | "connecting" | "connection lost" | "notifications do not arrive" | undefined
+  readonly reason: "chosen" | "connecting" | "lost or refused" | "notifications do not arrive" | undefined
   /** When the listening connection last proved to be alive, in milliseconds since the Unix epoch. */
   readonly lastHeartbeat: number | undefined
   /** How often listening was begun anew after it had worked. */

@@ -1,7 +1,6 @@
 /**
  * A log on a fresh database, for one test, and any number of stores on it, each like a process of its own.
  */
-import type * as EventStore from "@composable-ts/core/EventStore"
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -23,7 +22,7 @@ export const connect = (
 export const openStore = (
   config: PgClient.PgPoolConfig,
   options?: PostgresEventStore.Options
-): Effect.Effect<EventStore.Service, SqlError.SqlError | Migrator.MigrationError, Scope.Scope> =>
+): Effect.Effect<PostgresEventStore.Service, SqlError.SqlError | Migrator.MigrationError, Scope.Scope> =>
   Effect.flatMap(
     connect(config),
     (client) => Effect.provideService(PostgresEventStore.make(options), PgClient.PgClient, client)
@@ -39,19 +38,19 @@ export interface TestLog {
   /** What became of the appends of all stores. */
   readonly history: History.History
   /** The log's store. */
-  readonly store: EventStore.Service
+  readonly store: PostgresEventStore.Service
   /** Another store on the same log, as of another process. */
-  readonly another: Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
+  readonly another: Effect.Effect<PostgresEventStore.Service, OpenError, Scope.Scope>
   /** The same, with a client configured otherwise. */
   readonly open: (
     config: PgClient.PgPoolConfig,
     options?: PostgresEventStore.Options
-  ) => Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
+  ) => Effect.Effect<PostgresEventStore.Service, OpenError, Scope.Scope>
 }
 
 type OpenError = SqlError.SqlError | Migrator.MigrationError
 
-const recording = (history: History.History, store: EventStore.Service): EventStore.Service => ({
+const recording = (history: History.History, store: PostgresEventStore.Service): PostgresEventStore.Service => ({
   ...store,
   append: History.append(history, store),
   transact: History.transact(history, store)

@@ -3,6 +3,7 @@
  * for it in the end.
  */
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
+import type * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import type { WakeUp } from "@composable-ts/postgres/WakeUp"
 import { assert } from "@effect/vitest"
 import { Array, Effect, Exit, Redacted, Schedule, Scope } from "effect"
@@ -16,14 +17,20 @@ const pause = Schedule.spaced("5 millis")
 
 const isListen = (data: Buffer) => data.includes("LISTEN")
 
-/** A store behind a proxy. */
-const proxied = ({ open, url }: TestLog, wakeUp: WakeUp) =>
+/** A proxy before the log's server, and the URL by which to reach it. */
+const proxyOf = ({ url }: TestLog) =>
   Effect.gen(function*() {
     const direct = new URL(Redacted.value(url))
     const proxy = yield* TcpProxy.make(Number(direct.port))
     direct.port = String(proxy.port)
-    const store = yield* open({ url: Redacted.make(direct.href), maxConnections: 3 }, { wakeUp })
-    return { proxy, store }
+    return { ...proxy, url: Redacted.make(direct.href) }
+  })
+
+/** A store behind a proxy. */
+const proxied = (log: TestLog, options?: PostgresEventStore.Options) =>
+  Effect.gen(function*() {
+    const proxy = yield* proxyOf(log)
+    return { proxy, store: yield* log.open({ url: proxy.url, maxConnections: 3 }, options) }
   })
 
 /** Waits for this to have happened at the proxy. */
@@ -41,7 +48,7 @@ const never = "1 hour"
  */
 const silenced = (log: TestLog, wakeUp: WakeUp) =>
   Effect.gen(function*() {
-    const { proxy, store } = yield* proxied(log, wakeUp)
+    const { proxy, store } = yield* proxied(log, { wakeUp })
     const follower = yield* Follower.follow(store)
     for (let i = 1; i <= 3; i++) {
       yield* append(log)
@@ -75,11 +82,9 @@ suite("waking readers", (test, control) => {
 
   test("T62: while no connection can listen, polling stands in", (log) =>
     Effect.gen(function*() {
-      const direct = new URL(Redacted.value(log.url))
-      const proxy = yield* TcpProxy.make(Number(direct.port))
-      direct.port = String(proxy.port)
+      const proxy = yield* proxyOf(log)
       for (let i = 0; i < 1_000; i++) proxy.arrange({ kind: "requestLost", when: isListen })
-      const store = yield* log.open({ url: Redacted.make(direct.href) }, { wakeUp: { longestPause: "200 millis" } })
+      const store = yield* log.open({ url: proxy.url }, { wakeUp: { longestPause: "200 millis" } })
       const follower = yield* Follower.follow(store)
       for (let i = 1; i <= 5; i++) {
         yield* append(log)
@@ -97,12 +102,10 @@ suite("waking readers", (test, control) => {
   ) {
     test(`T62: closing a store does not wait for a listening connection ${state}`, (log) =>
       Effect.gen(function*() {
-        const direct = new URL(Redacted.value(log.url))
-        const proxy = yield* TcpProxy.make(Number(direct.port))
-        direct.port = String(proxy.port)
+        const proxy = yield* proxyOf(log)
         const scope = yield* Scope.make()
         if (at === "connecting") proxy.arrange({ kind: "silence", when: isListen })
-        const store = yield* Scope.provide(log.open({ url: Redacted.make(direct.href) }), scope)
+        const store = yield* Scope.provide(log.open({ url: proxy.url }), scope)
         if (at === "connecting") {
           yield* happened(proxy, 1)
         } else {
@@ -120,7 +123,7 @@ suite("waking readers", (test, control) => {
 
   test("a store that is told to poll never listens, and wakes its readers", (log) =>
     Effect.gen(function*() {
-      const { proxy, store } = yield* proxied(log, { by: "poll", longestPause: "200 millis" })
+      const { proxy, store } = yield* proxied(log, { wakeUp: { by: "poll", longestPause: "200 millis" } })
       proxy.arrange({ kind: "requestLost", when: isListen })
       const followers = yield* Effect.forEach(Array.range(1, 3), () => Follower.follow(store))
       for (let i = 1; i <= 5; i++) {
@@ -128,5 +131,19 @@ suite("waking readers", (test, control) => {
         for (const follower of followers) yield* Effect.timeout(follower.received(2 * i), "5 seconds")
       }
       assert.strictEqual(proxy.happened(), 0)
+    }))
+
+  test("T62: the health of a store whose database falls silent is known within its time-out", (log) =>
+    Effect.gen(function*() {
+      const { proxy, store } = yield* proxied(log, { health: { timeout: "200 millis" } })
+      assert.notStrictEqual((yield* store.health).status, "unreachable")
+      proxy.blackhole()
+      // The driver alone waits for five seconds for a silent server to confirm that it gave up.
+      const report = yield* Effect.timeout(store.health, "2 seconds")
+      assert.strictEqual(report.status, "unreachable")
+      assert.match(report.problems[0]?.message ?? "", /neither a connection nor an answer within 200ms/)
+      assert.isUndefined(report.server)
+      proxy.close()
+      assert.strictEqual((yield* Effect.timeout(store.health, "2 seconds")).status, "unreachable")
     }))
 })

@@ -142,7 +142,7 @@ export const make = (
       Effect.suspend(() => {
         const wasListening = state.listening
         const known = state.reason !== undefined && state.reason !== "connecting"
-        const reason = error._tag === "Unheard" ? "notifications do not arrive" : "connection lost"
+        const reason = error._tag === "Unheard" ? "notifications do not arrive" : "lost or refused"
         const news = !known || reason !== state.reason
         state = { ...state, listening: false, reason }
         if (wasListening) pause = shortestPause
