@@ -8,7 +8,7 @@ import * as EventStore from "@composable-ts/core/EventStore"
 import {
   type AppendError,
   type CommandIdConflict,
-  type EventStoreError,
+  EventStoreError,
   VersionConflict
 } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
@@ -16,7 +16,9 @@ import { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { flow } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -28,6 +30,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Health from "./Health.ts"
 import * as AppendStatement from "./internal/appendStatement.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
+import { inRealTime, inTime } from "./internal/inTime.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel, migrate, quoted } from "./internal/schema.ts"
@@ -41,6 +44,11 @@ export interface Options {
   readonly schema?: string | undefined
   /** How the store learns of appends by others. Default: by LISTEN, and by polling while that does not work. */
   readonly wakeUp?: WakeUp | undefined
+  /**
+   * How long a read may take; a silent connection is given up then, and the read fails as `Unreachable`. The server goes
+   * by its own `statement_timeout`. Default 30 seconds.
+   */
+  readonly readTimeout?: Duration.Input | undefined
   /** What the store's health heeds. */
   readonly health?: Health.Options | undefined
 }
@@ -234,6 +242,22 @@ const makeReadCommand = (client: PgClient, schema: string): EventStore.Operation
   return (commandId) => rows("read a command's events", client.unsafe(text, [commandId]))
 }
 
+/** Reads that end in time, also on a connection that never answers. */
+const patiently = (duration: Duration.Input) => (operation: string) => {
+  const late = (): EventStoreError => {
+    const patience = Duration.format(Duration.fromInputUnsafe(duration))
+    return new EventStoreError({
+      operation,
+      reason: "Unreachable",
+      issue: `no answer within ${patience}: see to the network and the server's load, or raise readTimeout`,
+      retryable: true,
+      cause: new Error(`No answer within ${patience}`)
+    })
+  }
+  return <A>(read: Effect.Effect<A, EventStoreError>): Effect.Effect<A, EventStoreError> =>
+    inRealTime(inTime(read, { duration, late }))
+}
+
 /** Brings the schema up to date and opens the store. */
 export const make = (
   options: Options = {}
@@ -246,12 +270,18 @@ export const make = (
     const client = yield* PgClient
     yield* Effect.provideService(migrate(schema), SqlClient, client)
     const name = quoted(schema)
-    const readCommand = makeReadCommand(client, name)
+    const inPatience = patiently(options.readTimeout ?? "30 seconds")
+    const [read, readAll, ofCommand] = [
+      makeRead(client, name),
+      makeReadAll(client, name),
+      makeReadCommand(client, name)
+    ]
+    const readCommand: typeof ofCommand = flow(ofCommand, inPatience("read a command's events"))
     const listener = yield* Listener.make(client, { schema: name, channel: channel(schema) }, options.wakeUp)
     const store = EventStore.make({
       transact: yield* makeAppend(client, name, readCommand),
-      read: makeRead(client, name),
-      readAll: makeReadAll(client, name),
+      read: flow(read, inPatience("read")),
+      readAll: flow(readAll, inPatience("read the log")),
       readCommand,
       listen: listener.listen
     })

@@ -6,7 +6,7 @@ import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import type * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import type { WakeUp } from "@composable-ts/postgres/WakeUp"
 import { assert } from "@effect/vitest"
-import { Array, Effect, Exit, Redacted, Schedule, Scope } from "effect"
+import { Array, Effect, Exit, Redacted, Schedule, Scope, Stream } from "effect"
 import { several, stream } from "../../../packages/postgres/test/Facts.ts"
 import * as Invariants from "../../../packages/postgres/test/Invariants.ts"
 import { suite, type TestLog } from "../../../packages/postgres/test/TestLog.ts"
@@ -145,5 +145,25 @@ suite("waking readers", (test, control) => {
       assert.isUndefined(report.server)
       proxy.close()
       assert.strictEqual((yield* Effect.timeout(store.health, "2 seconds")).status, "unreachable")
+    }))
+
+  test("T62: a read on a connection that fell silent ends in time, and a subscription goes on when it can", (log) =>
+    Effect.gen(function*() {
+      const { proxy, store } = yield* proxied(log, {
+        readTimeout: "300 millis",
+        wakeUp: { heartbeat: "300 millis", longestPause: "100 millis" }
+      })
+      yield* append(log)
+      yield* store.read(stream("a"))
+      proxy.silence(() => true)
+      const error = yield* Effect.timeout(Effect.flip(store.read(stream("a"))), "2 seconds")
+      assert.deepInclude(error, { _tag: "EventStoreError", reason: "Unreachable", retryable: true })
+      assert.match(String(error), /no answer within 300ms/)
+      // Core's own subscription tries again; the pool replaces what is silent after five seconds.
+      const events = yield* Effect.timeout(
+        Stream.runCollect(Stream.take(store.subscribe({ after: 0n }), 2)),
+        "15 seconds"
+      )
+      assert.strictEqual(events.length, 2)
     }))
 })
