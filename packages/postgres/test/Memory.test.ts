@@ -12,7 +12,7 @@ import { suite, type TestLog } from "./TestLog.ts"
 const length = 100_000
 
 /** A log of one stream. */
-const fill = ({ sql }: TestLog) =>
+const fill = ({ sql }: TestLog, length: number) =>
   sql`INSERT INTO events (
       global_position, stream_id, version, type, event_id, command_id, command_size, data, recorded_at)
     SELECT n, 'fact-a', n - 1, 'Counted.v1', gen_random_uuid(), 'command ' || n, 1,
@@ -48,30 +48,22 @@ const bounded = 15
 
 suite("memory", (_test, control) => {
   control(
-    "a long stream, forwards and backwards, and the log take no more than a page",
+    "a long stream and a long log take no more than a page; read in one go, as much as they are",
     (log) =>
       Effect.gen(function*() {
-        yield* fill(log)
+        yield* fill(log, length)
         assert.isBelow(yield* growth(log.store.load(stream("a"))), bounded)
-        assert.isBelow(yield* growth(log.store.load(stream("a"), { direction: "backwards" })), bounded)
         assert.isBelow(yield* growth(log.store.subscribe({ after: 0n })), bounded)
+        const inOneGo = Stream.unwrap(Effect.map(log.store.read(stream("a")), Stream.fromIterable))
+        assert.isAbove(yield* growth(inOneGo), 2 * bounded)
       }),
     60_000
   )
 
-  control("control: read in one go, they take as much as they are", (log) =>
-    Effect.gen(function*() {
-      yield* fill(log)
-      assert.isAbove(
-        yield* growth(Stream.unwrap(Effect.map(log.store.read(stream("a")), Stream.fromIterable))),
-        2 * bounded
-      )
-    }), 60_000)
-
   for (const operation of ["load", "subscribe"] as const) {
     control(`${operation}: nothing is read ahead of a consumer that is busy`, (log) =>
       Effect.gen(function*() {
-        yield* fill(log)
+        yield* fill(log, 2_500)
         const read = Effect.map(Metric.snapshot, (metrics) =>
           metrics.flatMap(({ id, state }) =>
             id === "composable_events_read" && "count" in state ? [state.count] : []
