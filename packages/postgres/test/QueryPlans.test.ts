@@ -143,6 +143,9 @@ const reads: ReadonlyArray<Operation> = [
   }
 ]
 
+/** Prepared when the store is opened. */
+const poll: Operation = { name: "poll", indexes: ["events_pkey"], pages: 8, run: () => Effect.void }
+
 const append: Operation = {
   name: "append",
   indexes: [],
@@ -243,7 +246,7 @@ suite("on a large log, the store", (test, control) => {
       const { sql } = log
       yield* sql`ALTER TABLE events SET (autovacuum_enabled = false)`
       const old = yield* sql.reserve
-      const prepared = yield* Effect.forEach([...reads, append], (operation) => prepare(log, old, operation))
+      const prepared = yield* Effect.forEach([...reads, poll, append], (operation) => prepare(log, old, operation))
       yield* empty(log)
       yield* settle(old, prepared)
       yield* fill(log, 1, 200_000)

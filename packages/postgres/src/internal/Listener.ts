@@ -100,15 +100,15 @@ export const make = (
 
     /** What was announced while nobody listened is made up for by waking everyone once. */
     const begun = Effect.suspend(() => {
+      const isNews = state.reason !== "connecting"
       const again = state.lastHeartbeat !== undefined
       state = { ...state, listening: true, reason: undefined, reconnects: state.reconnects + (again ? 1 : 0) }
       return Effect.all([
         alive,
         wakeAll,
         Metric.update(listening, 1),
-        again
-          ? Effect.andThen(Metric.update(reconnects, 1), Effect.logInfo(`LISTEN ${channel} works again`))
-          : Effect.void
+        again ? Metric.update(reconnects, 1) : Effect.void,
+        isNews ? Effect.logInfo(`LISTEN ${channel} works again`) : Effect.void
       ], { discard: true })
     })
 
