@@ -70,6 +70,10 @@ class Unheard extends Schema.TaggedError<Unheard>()("Unheard", {}) {
   }
 }
 
+/** Its statements are of no interest to a trace. */
+const background = (effect: Effect.Effect<never>) =>
+  Effect.forkScoped(inRealTime(Effect.withTracerEnabled(effect, false)))
+
 /** Begins to listen and to poll. */
 export const make = (
   client: PgClient,
@@ -189,8 +193,6 @@ export const make = (
       }
     })
 
-    const background = (effect: Effect.Effect<never>) =>
-      Effect.forkScoped(inRealTime(Effect.withTracerEnabled(effect, false)))
     if (by === "listen") yield* background(listens)
     yield* background(polling)
 
