@@ -65,6 +65,32 @@ describe("a subscription", () => {
       assert.deepStrictEqual(said.slice(6), ["Info: Subscription mails goes on"])
     }))
 
+  it.effect("T41: says no more of a store that goes and comes than of one that stays away", () =>
+    Effect.gen(function*() {
+      const { layer, said } = warnings()
+      const { log, store } = yield* makeLog(5_000)
+      const follower = yield* Effect.forkChild(
+        Effect.provide(
+          Stream.runForEach(Stream.take(store.subscribe({ after: 0n }), 5_000), () =>
+            Effect.sync(() => {
+              log.away = failure(true)
+            })),
+          layer
+        )
+      )
+      for (let i = 0; i < 30; i++) {
+        yield* TestClock.adjust("100 millis")
+        log.away = undefined
+        yield* TestClock.adjust("100 millis")
+      }
+      yield* Fiber.join(follower)
+      assert.isAbove(log.reads, 15)
+      assert.deepStrictEqual(said, [
+        "Warn: Subscription unnamed waits for the store",
+        "Info: Subscription unnamed goes on"
+      ])
+    }))
+
   it.effect("ends with an error that does not pass", () =>
     Effect.gen(function*() {
       const { log, store } = yield* makeLog(1)

@@ -162,13 +162,14 @@ interface Prepared extends Operation {
   readonly execute: string
 }
 
+const list = (items: ReadonlyArray<string>): string => items.length === 0 ? "" : `(${items.join(", ")})`
+
 /** Prepares the operation's statement on this connection, as the client does. */
 const prepare = (log: TestLog, connection: SqlConnection.Connection, operation: Operation) =>
   Effect.gen(function*() {
     const { parameters, text } = yield* statementOf(log, operation.run)
-    const types = parameters.map(typeOf).join(", ")
-    yield* connection.executeRaw(`PREPARE "${operation.name}" (${types}) AS ${text}`, [])
-    const execute = `EXECUTE "${operation.name}" (${parameters.map(literal).join(", ")})`
+    yield* connection.executeRaw(`PREPARE "${operation.name}" ${list(parameters.map(typeOf))} AS ${text}`, [])
+    const execute = `EXECUTE "${operation.name}" ${list(parameters.map(literal))}`
     return { ...operation, execute }
   })
 

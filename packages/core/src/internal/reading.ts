@@ -77,25 +77,31 @@ const outage = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
 
 const betweenWarnings = 10_000
 
-const patiently = (name: string) => <A>(effect: Effect.Effect<A, EventStoreError>): Effect.Effect<A, EventStoreError> =>
-  Effect.suspend(() => {
-    let warned = -Infinity
-    const warn = (error: EventStoreError) =>
-      Effect.clockWith((clock) => {
-        const now = clock.currentTimeMillisUnsafe()
-        if (!error.retryable || now - warned < betweenWarnings) return Effect.void
-        warned = now
-        return Effect.logWarning(`Subscription ${name} waits for the store`, error)
-      })
-    return effect.pipe(
-      Effect.tapError(warn),
-      Effect.retry({ schedule: outage, while: (error) => error.retryable }),
-      Effect.tap(() => warned > -Infinity ? Effect.logInfo(`Subscription ${name} goes on`) : Effect.void)
-    )
-  })
+/** For one subscription: however often the store goes and comes, the log is not flooded. */
+const patiently = (name: string) => {
+  let lastWarning = -Infinity
+  return <A>(effect: Effect.Effect<A, EventStoreError>): Effect.Effect<A, EventStoreError> =>
+    Effect.suspend(() => {
+      let warned = false
+      const warn = (error: EventStoreError) =>
+        Effect.clockWith((clock) => {
+          const now = clock.currentTimeMillisUnsafe()
+          if (!error.retryable || now - lastWarning < betweenWarnings) return Effect.void
+          lastWarning = now
+          warned = true
+          return Effect.logWarning(`Subscription ${name} waits for the store`, error)
+        })
+      return effect.pipe(
+        Effect.tapError(warn),
+        Effect.retry({ schedule: outage, while: (error) => error.retryable }),
+        Effect.tap(() => warned ? Effect.logInfo(`Subscription ${name} goes on`) : Effect.void)
+      )
+    })
+}
 
 /** Pages of the log for a subscription, which waits for a store that is away. */
 export const subscribe = (name: string, readAll: Operations["readAll"]): Operations["readAll"] => {
+  const patient = patiently(name)
   const subscriptionLag = Metric.withAttributes(lag, { subscription: name })
   return (options) =>
     traced(readAll(options), {
@@ -103,7 +109,7 @@ export const subscribe = (name: string, readAll: Operations["readAll"]): Operati
       before: () => ({ "composable.subscription": name, "composable.after": options.after }),
       after: pageAttributes
     }).pipe(
-      patiently(name),
+      patient,
       Effect.tap(({ events, head, position }) =>
         Effect.andThen(countSubscribed(events), Metric.update(subscriptionLag, Number(head - position)))
       )
