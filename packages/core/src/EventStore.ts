@@ -3,6 +3,7 @@
  * derives the rest, so that every implementation streams and subscribes alike.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -24,11 +25,13 @@ import type { ExpectedVersion } from "./ExpectedVersion.ts"
 import { refusal, tombstoneRefusal } from "./internal/appendRules.ts"
 import { traced } from "./internal/appendSpan.ts"
 import { logDamage, sightOf } from "./internal/integrity.ts"
+import * as reading from "./internal/reading.ts"
 import { sameJson } from "./internal/sameJson.ts"
 import { storedJson } from "./internal/storedJson.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
 import * as Tombstone from "./Tombstone.ts"
+import * as TraceContext from "./TraceContext.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
 /** What to append to one stream. */
@@ -56,7 +59,7 @@ export interface AppendOptions {
    * Without it, the events are compared.
    */
   readonly fingerprint?: string | undefined
-  /** Anything else to keep beside each event. */
+  /** Anything else to keep beside each event. Where a tracer is installed, `traceparent` is added; see `TraceContext`. */
   readonly metadata?: Schema.JsonObject | undefined
 }
 
@@ -134,6 +137,8 @@ export interface SubscribeOptions {
   readonly after: bigint
   /** Only events of these names, in whatever version. Default: all. */
   readonly names?: ReadonlyArray<string> | undefined
+  /** What the subscription is called in logs, spans and metrics. Default `unnamed`. */
+  readonly name?: string | undefined
 }
 
 /** What an implementation of the event store provides. */
@@ -238,8 +243,10 @@ export interface Service extends Omit<Operations, "transact" | "tombstone" | "re
    */
   readonly load: (streamId: StreamId, options?: ReadOptions) => Stream.Stream<RecordedEvent, StreamReadError>
   /**
-   * Follows the log: what is there, then what comes, without gap or duplicate at the seam. Ends only by interruption.
-   * Events of tombstoned streams come marked as erased; what decodes events passes over them.
+   * Follows the log: what is there, then what comes, without gap or duplicate at the seam. It reads no further ahead than
+   * a page, so a slow consumer holds it back. While the store is away (an error that is `retryable`) it waits and says so
+   * in the log; it ends only by interruption, or by an error that does not pass. Events of tombstoned streams come marked
+   * as erased; what decodes events passes over them.
    */
   readonly subscribe: (options: SubscribeOptions) => Stream.Stream<RecordedEvent, LogReadError>
 }
@@ -255,7 +262,7 @@ export class EventStore extends Context.Service<EventStore, Service>()("@composa
 const pageSize = 500
 
 /** Whatever data is gone, a tombstone must say why. It is looked for only then. */
-const read = (operations: Operations): Service["read"] => (streamId, options = {}) =>
+const readStream = (operations: Operations): Service["read"] => (streamId, options = {}) =>
   Effect.flatMap(operations.read(streamId, options), (events) => {
     const sight = sightOf(streamId, options, events)
     if (sight === undefined) return Effect.succeed(events)
@@ -281,7 +288,7 @@ const read = (operations: Operations): Service["read"] => (streamId, options = {
     }
   })
 
-const readAll = (operations: Operations): Service["readAll"] => (options) =>
+const readLog = (operations: Operations): Service["readAll"] => (options) =>
   Effect.flatMap(operations.readAll(options), (page) => {
     const damage = logDamage(options, page)
     return damage === undefined ? Effect.succeed(page) : Effect.fail(new CorruptLog(damage))
@@ -307,13 +314,15 @@ const load = (read: Service["read"]): Service["load"] => (streamId, options = {}
 }
 
 const subscribe =
-  ({ listen, readAll }: Pick<Service, "listen" | "readAll">): Service["subscribe"] => ({ after, names }) =>
+  ({ listen, readAll }: Pick<Operations, "listen" | "readAll">): Service["subscribe"] =>
+  ({ after, name = "unnamed", names }) =>
     Stream.unwrap(Effect.gen(function*() {
+      const readPage = reading.subscribe(name, readAll)
       const appended = yield* listen
       return Stream.paginate({ after, caughtUp: false }, (state) =>
         Effect.gen(function*() {
           if (state.caughtUp) yield* appended
-          const page = yield* readAll({ after: state.after, limit: pageSize, names })
+          const page = yield* readPage({ after: state.after, limit: pageSize, names })
           return [page.events, Option.some({ after: page.position, caughtUp: page.position >= page.head })]
         }))
     }))
@@ -393,14 +402,14 @@ export const firstTombstone = (
 
 const noMetadata: Schema.JsonObject = Object.freeze({})
 
-const contextOf = (options: AppendOptions, time: number): AppendContext => {
-  const commandId = options.commandId ?? UuidV7.make(time)
+const contextOf = (options: AppendOptions, context: Context.Context<never>): AppendContext => {
+  const commandId = options.commandId ?? UuidV7.make(Context.get(context, Clock.Clock).currentTimeMillisUnsafe())
   return {
     commandId,
     correlationId: options.correlationId ?? commandId,
     causationId: options.causationId ?? commandId,
     fingerprint: options.fingerprint,
-    metadata: options.metadata ?? noMetadata
+    metadata: TraceContext.annotate(options.metadata ?? noMetadata, context)
   }
 }
 
@@ -409,18 +418,21 @@ const contextOf = (options: AppendOptions, time: number): AppendContext => {
  * what it reads that a stream was tombstoned, or that somebody has tampered with the log.
  */
 export const make = (operations: Operations): Service => {
-  const checked = { listen: operations.listen, read: read(operations), readAll: readAll(operations) }
+  const checked = { read: readStream(operations), readAll: readLog(operations) }
   const transact: Service["transact"] = (appends, options = {}) => {
     const refused = refusal(appends, options)
     return refused === undefined
       ? traced(
         appends,
-        Effect.clockWith((clock) => operations.transact(appends, contextOf(options, clock.currentTimeMillisUnsafe())))
+        Effect.withFiber((fiber) => operations.transact(appends, contextOf(options, fiber.context)))
       )
       : Effect.fail(refused)
   }
+  const read = reading.read(checked.read)
   return {
-    ...checked,
+    listen: operations.listen,
+    read,
+    readAll: reading.readAll(checked.readAll),
     readCommand: operations.readCommand,
     transact,
     append: (streamId, expected, events, options) =>
@@ -428,15 +440,12 @@ export const make = (operations: Operations): Service => {
     tombstone: (streamId, expected, options) => {
       const refused = tombstoneRefusal(expected, options)
       return refused === undefined
-        ? Effect.clockWith((clock) =>
-          operations.tombstone(streamId, expected, {
-            ...contextOf(options, clock.currentTimeMillisUnsafe()),
-            reason: options.reason
-          })
+        ? Effect.withFiber((fiber) =>
+          operations.tombstone(streamId, expected, { ...contextOf(options, fiber.context), reason: options.reason })
         )
         : Effect.fail(refused)
     },
-    load: load(checked.read),
-    subscribe: subscribe(checked)
+    load: load(read),
+    subscribe: subscribe({ listen: operations.listen, readAll: checked.readAll })
   }
 }

@@ -1,6 +1,7 @@
 /**
  * How an event store refuses or fails.
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 
@@ -64,17 +65,53 @@ export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
   }
 }
 
+/**
+ * Why a store failed, for a caller to switch on. Each message names the way out.
+ *
+ * - `Unreachable`: no connection, or it was lost, or fell silent.
+ * - `ShuttingDown`: the server starts, stops or recovers, or an administrator ended the session.
+ * - `TooManyConnections`, `DiskFull`, `OutOfMemory`: the server lacks room; it passes when there is some.
+ * - `ReadOnly`: the store takes no writes, as a standby.
+ * - `AccessDenied`: wrong credentials, or a right is missing.
+ * - `NotMigrated`: the log's tables are missing, or of another version.
+ * - `StatementTimeout`, `LockTimeout`: the server's patience ended, or someone cancelled the statement.
+ * - `Deadlock`, `Serialization`: a transaction at the same time was in the way.
+ * - `Other`: anything else; see the cause.
+ */
+export const failureReasons = [
+  "Unreachable",
+  "ShuttingDown",
+  "TooManyConnections",
+  "DiskFull",
+  "OutOfMemory",
+  "ReadOnly",
+  "AccessDenied",
+  "NotMigrated",
+  "StatementTimeout",
+  "LockTimeout",
+  "Deadlock",
+  "Serialization",
+  "Other"
+] as const
+
+/** One of {@link failureReasons}. */
+export type FailureReason = typeof failureReasons[number]
+
 /** The store could not be reached, or failed. For an append: nothing was stored, or asking again by command id tells. */
 export class EventStoreError extends Schema.TaggedError<EventStoreError>()("EventStoreError", {
   /** The operation that failed: `append`, `read`, … */
   operation: Schema.String,
+  /** Default `Other`. */
+  reason: Schema.Literals(failureReasons).pipe(Schema.withConstructorDefault(Effect.succeed("Other"))),
+  /** What happened and the way out, without a value of any event. Default: what the cause says. */
+  issue: Schema.optionalKey(Schema.String),
   /** Whether the same call may succeed later, with nothing changed. */
   retryable: Schema.Boolean,
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `The event store failed to ${this.operation}${this.retryable ? " (worth another try)" : ""}: ${cause}`
+    const issue = this.issue ?? (this.cause instanceof Error ? this.cause.message : String(this.cause))
+    return `The event store failed to ${this.operation}${this.retryable ? " (worth another try)" : ""}: ${issue}`
   }
 }
 

@@ -20,33 +20,53 @@ import { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { flow } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import * as Health from "./Health.ts"
 import * as AppendMetrics from "./internal/AppendMetrics.ts"
 import { commitSpan, spanOf } from "./internal/appendSpans.ts"
 import * as AppendStatement from "./internal/appendStatement.ts"
-import { explained } from "./internal/explained.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
+import { inRealTime, inTime } from "./internal/inTime.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel } from "./internal/schema.ts"
 import { quoted, schemaName } from "./internal/schemaName.ts"
 import { resend, sendGroup } from "./internal/sendGroup.ts"
+import { failed } from "./internal/sqlFailure.ts"
 import { sqlState } from "./internal/sqlState.ts"
 import * as TombstoneStatement from "./internal/tombstoneStatement.ts"
 import { isTransient } from "./internal/transient.ts"
 import * as Migrations from "./Migrations.ts"
+import type { WakeUp } from "./WakeUp.ts"
 
 /** How the store works. */
 export interface Options {
   /** The schema that holds the log: lower-case letters, digits and `_`. Default `composable`. */
   readonly schema?: string | undefined
+  /** How the store learns of appends by others. Default: by LISTEN, and by polling while that does not work. */
+  readonly wakeUp?: WakeUp | undefined
   /** How appends are grouped, and how many may wait. */
   readonly append?: AppendLimits | undefined
+  /**
+   * How long a read may take; a silent connection is given up then, and the read fails as `Unreachable`. The server goes
+   * by its own `statement_timeout`. Default 30 seconds.
+   */
+  readonly readTimeout?: Duration.Input | undefined
+  /** What the store's health heeds. */
+  readonly health?: Health.Options | undefined
+}
+
+/** An event store that tells how it is. */
+export interface Service extends EventStore.Service {
+  /** Asks the database. It never fails and never takes longer than its time-out. */
+  readonly health: Effect.Effect<Health.Report>
 }
 
 /** How appends are grouped into commits, and what happens when the database is slower than the callers. */
@@ -82,9 +102,6 @@ const limits = (
 const badLimit = ({ capacity = 1, groupSize = 1, groupWeight = 1 }: AppendLimits): string | undefined =>
   Object.entries({ capacity, groupSize, groupWeight }).find(([, limit]) => !(Number.isSafeInteger(limit) && limit > 0))
     ?.join(" of ")
-
-const failed = (operation: string) => (error: SqlError): EventStoreError =>
-  new EventStoreError({ operation, retryable: isTransient(error), cause: explained(error) })
 
 /** The client's: a larger message from the server, thus also a larger row, ends the connection. */
 const defaultMaxMessageSize = 16 * 1024 * 1024
@@ -389,6 +406,22 @@ const makeReadCommand = (client: PgClient, schema: string): EventStore.Operation
     })
 }
 
+/** Reads that end in time, also on a connection that never answers. */
+const patiently = (duration: Duration.Input) => (operation: string) => {
+  const late = (): EventStoreError => {
+    const patience = Duration.format(Duration.fromInputUnsafe(duration))
+    return new EventStoreError({
+      operation,
+      reason: "Unreachable",
+      issue: `no answer within ${patience}: see to the network and the server's load, or raise readTimeout`,
+      retryable: true,
+      cause: new Error(`No answer within ${patience}`)
+    })
+  }
+  return <A, E>(read: Effect.Effect<A, E>): Effect.Effect<A, E | EventStoreError> =>
+    inRealTime(inTime(read, { duration, late }))
+}
+
 /** Why a log cannot be opened. */
 export type OpenError = Migrations.CheckError
 
@@ -399,7 +432,7 @@ export type OpenError = Migrations.CheckError
  */
 export const open = (
   options: Options = {}
-): Effect.Effect<EventStore.Service, OpenError, PgClient | Scope.Scope> =>
+): Effect.Effect<Service, OpenError, PgClient | Scope.Scope> =>
   Effect.gen(function*() {
     const schema = yield* schemaName(options.schema)
     const bad = badLimit(options.append ?? {})
@@ -409,7 +442,14 @@ export const open = (
     const client = yield* PgClient
     yield* Effect.provideService(Migrations.check({ schema }), SqlClient, client)
     const name = quoted(schema)
-    const readCommand = makeReadCommand(client, name)
+    const inPatience = patiently(options.readTimeout ?? "30 seconds")
+    const [read, readAll, ofCommand] = [
+      makeRead(client, name),
+      makeReadAll(client, name),
+      makeReadCommand(client, name)
+    ]
+    const readCommand: typeof ofCommand = flow(ofCommand, inPatience("read a command's events"))
+    const listener = yield* Listener.make(client, { schema: name, channel: channel(schema) }, options.wakeUp)
     const metrics = AppendMetrics.make(schema, yield* Effect.context<never>())
     const writing: Writing = {
       client,
@@ -417,14 +457,15 @@ export const open = (
       schema: name,
       storedBy: makeStoredBy(client, readCommand)
     }
-    return EventStore.make({
+    const store = EventStore.make({
       transact: yield* makeAppend({ ...writing, limits: options.append ?? {}, metrics }),
       tombstone: makeTombstone(writing),
-      read: makeRead(client, name),
-      readAll: makeReadAll(client, name),
+      read: flow(read, inPatience("read")),
+      readAll: flow(readAll, inPatience("read the log")),
       readCommand,
-      listen: yield* Listener.make(client, channel(schema))
+      listen: listener.listen
     })
+    return { ...store, health: Health.make({ client, schema: name, listener }, options.health) }
   })
 
 /**
@@ -434,22 +475,28 @@ export const open = (
  */
 export const make = (
   options: Options = {}
-): Effect.Effect<EventStore.Service, OpenError | Migrations.MigrateError, PgClient | Scope.Scope> =>
+): Effect.Effect<Service, OpenError | Migrations.MigrateError, PgClient | Scope.Scope> =>
   Effect.gen(function*() {
     yield* Effect.provideService(Migrations.migrate({ schema: options.schema }), SqlClient, yield* PgClient)
     return yield* open(options)
   })
 
-/**
- * Provides the event store on a log that was migrated before, see {@link open}. The `PgClient` must allow at least three
- * connections: two to append, one to listen.
- */
-export const layerOpen = (options: Options = {}): Layer.Layer<EventStore.EventStore, OpenError, PgClient> =>
-  Layer.effect(EventStore.EventStore, open(options))
+const services = (store: Service): Context.Context<EventStore.EventStore | Health.Health> =>
+  Context.make(EventStore.EventStore, store).pipe(Context.add(Health.Health, { check: store.health }))
 
 /**
- * Provides the event store on the PostgreSQL database of the `PgClient`, which must allow at least three connections:
- * two to append, one to listen. Migrates first, see {@link make}.
+ * Provides the event store, and its health, on a log that was migrated before, see {@link open}. For connections see
+ * {@link layer}.
+ */
+export const layerOpen = (
+  options: Options = {}
+): Layer.Layer<EventStore.EventStore | Health.Health, OpenError, PgClient> =>
+  Layer.effectContext(Effect.map(open(options), services))
+
+/**
+ * Provides the event store, and its health, on the PostgreSQL database of the `PgClient`, which should allow at least
+ * three connections: two to append, one to read. The store opens one more, beside the client's pool, to listen; see
+ * {@link Options.wakeUp}. Migrates first, see {@link make}.
  *
  * @example
  * ```ts no-run
@@ -464,5 +511,5 @@ export const layerOpen = (options: Options = {}): Layer.Layer<EventStore.EventSt
  */
 export const layer = (
   options: Options = {}
-): Layer.Layer<EventStore.EventStore, OpenError | Migrations.MigrateError, PgClient> =>
-  Layer.effect(EventStore.EventStore, make(options))
+): Layer.Layer<EventStore.EventStore | Health.Health, OpenError | Migrations.MigrateError, PgClient> =>
+  Layer.effectContext(Effect.map(make(options), services))

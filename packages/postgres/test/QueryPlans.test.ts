@@ -143,6 +143,9 @@ const reads: ReadonlyArray<Operation> = [
   }
 ]
 
+/** Prepared when the store is opened. */
+const poll: Operation = { name: "poll", indexes: ["events_pkey"], pages: 8, run: () => Effect.void }
+
 const appendOne: Operation = {
   name: "append one",
   indexes: [],
@@ -175,13 +178,14 @@ interface Prepared extends Operation {
   readonly execute: string
 }
 
+const list = (items: ReadonlyArray<string>): string => items.length === 0 ? "" : `(${items.join(", ")})`
+
 /** Prepares the operation's statement on this connection, as the client does. */
 const prepare = (log: TestLog, connection: SqlConnection.Connection, operation: Operation) =>
   Effect.gen(function*() {
     const { parameters, text } = yield* statementOf(log, operation.run)
-    const types = parameters.map(typeOf).join(", ")
-    yield* connection.executeRaw(`PREPARE "${operation.name}" (${types}) AS ${text}`, [])
-    const execute = `EXECUTE "${operation.name}" (${parameters.map(literal).join(", ")})`
+    yield* connection.executeRaw(`PREPARE "${operation.name}" ${list(parameters.map(typeOf))} AS ${text}`, [])
+    const execute = `EXECUTE "${operation.name}" ${list(parameters.map(literal))}`
     return { ...operation, execute }
   })
 
@@ -262,7 +266,7 @@ suite("on a large log, the store", (test, control) => {
       yield* sql`ALTER TABLE events SET (autovacuum_enabled = false)`
       const old = yield* sql.reserve
       const prepared = yield* Effect.forEach(
-        [...reads, appendOne, appendGroup, tombstone],
+        [...reads, poll, appendOne, appendGroup, tombstone],
         (operation) => prepare(log, old, operation)
       )
       yield* empty(log)

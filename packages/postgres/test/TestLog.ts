@@ -1,7 +1,6 @@
 /**
  * A log on a fresh database, for one test, and any number of stores on it, each like a process of its own.
  */
-import type * as EventStore from "@composable-ts/core/EventStore"
 import type * as Migrations from "@composable-ts/postgres/Migrations"
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
@@ -24,7 +23,7 @@ export const connect = (
 export const openStore = (
   config: PgClient.PgPoolConfig,
   options?: PostgresEventStore.Options
-): Effect.Effect<EventStore.Service, OpenError, Scope.Scope> =>
+): Effect.Effect<PostgresEventStore.Service, OpenError, Scope.Scope> =>
   Effect.flatMap(
     connect(config),
     (client) => Effect.provideService(PostgresEventStore.make(options), PgClient.PgClient, client)
@@ -40,19 +39,19 @@ export interface TestLog {
   /** What became of the appends of all stores. */
   readonly history: History.History
   /** The log's store. */
-  readonly store: EventStore.Service
+  readonly store: PostgresEventStore.Service
   /** Another store on the same log, as of another process. */
-  readonly another: Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
+  readonly another: Effect.Effect<PostgresEventStore.Service, OpenError, Scope.Scope>
   /** The same, with a client configured otherwise, and other options. */
   readonly open: (
     config: PgClient.PgPoolConfig,
     options?: PostgresEventStore.Options
-  ) => Effect.Effect<EventStore.Service, OpenError, Scope.Scope>
+  ) => Effect.Effect<PostgresEventStore.Service, OpenError, Scope.Scope>
 }
 
 type OpenError = PostgresEventStore.OpenError | Migrations.MigrateError
 
-const recording = (history: History.History, store: EventStore.Service): EventStore.Service => ({
+const recording = (history: History.History, store: PostgresEventStore.Service): PostgresEventStore.Service => ({
   ...store,
   append: History.append(history, store),
   transact: History.transact(history, store)

@@ -13,10 +13,18 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net"
  * - `replyLost`: the server's answer is awaited, then both sides are reset and the client has none of it.
  * - `replyCut`: the client has half of the answer's first piece.
  * - `silenceAfterReply`: the answer's first piece reaches the client, and from then on nothing does; the connection stays.
+ * - `silence`: neither this nor anything later reaches the other side; the connection stays.
  */
 export interface Fault {
   readonly when: (data: Buffer) => boolean
-  readonly kind: "requestLost" | "requestCut" | "requestUnanswered" | "replyLost" | "replyCut" | "silenceAfterReply"
+  readonly kind:
+    | "requestLost"
+    | "requestCut"
+    | "requestUnanswered"
+    | "replyLost"
+    | "replyCut"
+    | "silenceAfterReply"
+    | "silence"
 }
 
 export interface TcpProxy {
@@ -25,11 +33,20 @@ export interface TcpProxy {
   readonly arrange: (fault: Fault) => void
   /** How many of the arranged faults have happened. */
   readonly happened: () => number
+  /** Forwards nothing any more, in either direction, on connections old and new; they all stay open. */
+  readonly blackhole: () => void
+  /** The same for those connections alone that are open and whose first data is such. */
+  readonly silence: (when: (data: Buffer) => boolean) => void
+  /** How many sockets are open, two for each connection. */
+  readonly open: () => number
   /** Resets every connection. */
   readonly resetAll: () => void
   /** Resets every connection, and refuses any other from now on. */
   readonly close: () => void
 }
+
+/** As much of what a client sends is remembered. */
+const firstBytes = 4_096
 
 /** Forwards to this port of 127.0.0.1 for as long as the scope is open. */
 export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope> =>
@@ -38,6 +55,8 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
       const sockets = new Set<Socket>()
       const arranged: Array<Fault> = []
       let happened = 0
+      const silencers = new Map<Socket, (when: (data: Buffer) => boolean) => void>()
+      let isBlack = false
       const takeFault = (data: Buffer): Fault["kind"] | undefined => {
         const index = arranged.findIndex(({ when }) => when(data))
         if (index < 0) return undefined
@@ -47,6 +66,12 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
 
       const forward = (client: Socket): void => {
         const server = connect(target, "127.0.0.1")
+        let first: Buffer = Buffer.alloc(0)
+        let isSilenced = false
+        const isSilent = (): boolean => isBlack || isSilenced
+        silencers.set(client, (when) => {
+          isSilenced ||= when(first)
+        })
         let reply: "pass" | "lose" | "cut" | "last" | "none" = "pass"
         const reset = (): void => {
           client.resetAndDestroy()
@@ -59,10 +84,13 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
           socket.on("end", () => other.end())
           socket.on("close", () => {
             sockets.delete(socket)
+            silencers.delete(socket)
             other.destroy()
           })
         }
         client.on("data", (data: Buffer) => {
+          if (first.length < firstBytes) first = Buffer.concat([first, data]).subarray(0, firstBytes)
+          if (isSilent()) return
           switch (takeFault(data)) {
             case "requestLost":
               return reset()
@@ -70,6 +98,9 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
               return void server.write(data.subarray(0, data.length / 2), reset)
             case "requestUnanswered":
               return void server.write(data, () => client.resetAndDestroy())
+            case "silence":
+              isSilenced = true
+              return
             case "replyLost":
               reply = "lose"
               break
@@ -83,6 +114,7 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
           return void server.write(data)
         })
         server.on("data", (data: Buffer) => {
+          if (isSilent()) return
           switch (reply) {
             case "pass":
               return void client.write(data)
@@ -109,6 +141,13 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
           port,
           arrange: (fault) => void arranged.push(fault),
           happened: () => happened,
+          blackhole: () => {
+            isBlack = true
+          },
+          silence: (when) => {
+            for (const silence of silencers.values()) silence(when)
+          },
+          open: () => sockets.size,
           resetAll,
           close: () => {
             listener.close()

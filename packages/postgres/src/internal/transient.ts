@@ -6,12 +6,15 @@ import { sqlState } from "./sqlState.ts"
 
 /** SQL states of a server that shuts down, starts, or lacks room for the moment. The client does not count them. */
 const states = new Set([
+  "25P03", // the session was ended, for it was idle in a transaction
+  "25P04", // the session was ended, for its transaction took too long
   "53100", // disk full
   "53200", // out of memory
   "53300", // too many connections
   "57P01", // the session was terminated, or the server is being stopped
   "57P02", // another process of the server crashed
-  "57P03" // the server is starting
+  "57P03", // the server is starting
+  "57P05" // the session was ended, for it was idle
 ])
 
 /** The statement within the append at which the failure happened, as the server tells it. */
