@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
+import type { SubjectShredded } from "./PersonalError.ts"
 
 const Expected = Schema.Union([
   Schema.TaggedStruct("Exact", { version: Schema.Int }),
@@ -60,5 +61,5 @@ export class EventStoreError extends Schema.TaggedError<EventStoreError>()("Even
   }
 }
 
-/** All that can go wrong in an append. */
-export type AppendError = VersionConflict | CommandIdConflict | InvalidAppend | EventStoreError
+/** All that can go wrong in an append. Only the stores of `PersonalData` refuse a shredded subject's data. */
+export type AppendError = VersionConflict | CommandIdConflict | InvalidAppend | SubjectShredded | EventStoreError

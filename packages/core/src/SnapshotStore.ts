@@ -23,6 +23,12 @@ export interface LoadOptions {
   readonly atMost?: number | undefined
 }
 
+/** Which of a stream's snapshots to forget. */
+export interface RemoveOptions {
+  /** Only the snapshot of this state version. Default: those of all. */
+  readonly stateVersion?: number | undefined
+}
+
 /** The store could not be reached, or failed. The state still follows from the events. */
 export class SnapshotStoreError extends Schema.TaggedError<SnapshotStoreError>()("SnapshotStoreError", {
   operation: Schema.Literals(["save", "load", "remove"]),
@@ -48,8 +54,8 @@ export interface Operations {
     streamId: StreamId,
     options: LoadOptions
   ) => Effect.Effect<Option.Option<Snapshot>, SnapshotStoreError>
-  /** Forgets the stream's snapshots, of every state version. Without any, it does nothing. */
-  readonly remove: (streamId: StreamId) => Effect.Effect<void, SnapshotStoreError>
+  /** Forgets the stream's snapshots, of every state version or of one. Without any, it does nothing. */
+  readonly remove: (streamId: StreamId, options?: RemoveOptions) => Effect.Effect<void, SnapshotStoreError>
 }
 
 /** All operations of a snapshot store. */
