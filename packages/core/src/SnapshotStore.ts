@@ -48,7 +48,7 @@ export interface Operations {
    * Keeps a snapshot, unless one of the same stream and state version stands at the same version or later. Of saves that
    * run at once the latest version stays, in whatever order they arrive.
    */
-  readonly save: (snapshot: Snapshot) => Effect.Effect<SaveResult, SnapshotStoreError>
+  readonly save: (snapshot: Snapshot) => Effect.Effect<SaveResult, InvalidSnapshot | SnapshotStoreError>
   /** The stream's snapshot of a state version. */
   readonly load: (
     streamId: StreamId,
@@ -59,13 +59,7 @@ export interface Operations {
 }
 
 /** All operations of a snapshot store. */
-export interface Service extends Omit<Operations, "save"> {
-  /**
-   * Keeps a snapshot, unless one of the same stream and state version stands at the same version or later. Of saves that
-   * run at once the latest version stays, in whatever order they arrive.
-   */
-  readonly save: (snapshot: Snapshot) => Effect.Effect<SaveResult, InvalidSnapshot | SnapshotStoreError>
-}
+export interface Service extends Operations {}
 
 /**
  * The snapshots of all streams: for each stream and state version the latest one.

@@ -23,13 +23,13 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
-import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as AppendStatement from "./internal/appendStatement.ts"
+import * as Database from "./internal/Database.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
-import { channel, migrate, quoted } from "./internal/schema.ts"
+import { channel } from "./internal/schema.ts"
 import { isTransient } from "./internal/transient.ts"
 
 /** How the store works. */
@@ -37,8 +37,6 @@ export interface Options {
   /** The schema that holds the log: lower-case letters, digits and `_`. Default `composable`. */
   readonly schema?: string | undefined
 }
-
-const schemaShape = /^[a-z_][a-z0-9_]{0,50}$/
 
 type Appended = NonEmptyReadonlyArray<EventStore.AppendResult>
 type AppendFailure = VersionConflict | CommandIdConflict | EventStoreError
@@ -62,9 +60,6 @@ const resend = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
 const failed = (operation: string) => (error: SqlError): EventStoreError =>
   new EventStoreError({ operation, retryable: isTransient(error), cause: error })
 
-/** The client's: a larger message from the server, thus also a larger row, ends the connection. */
-const defaultMaxMessageSize = 16 * 1024 * 1024
-
 const isRetryable = (error: EventStoreError): boolean => error.retryable
 
 const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
@@ -74,7 +69,7 @@ const isUnavailable = (cause: Cause.Cause<SqlError>): boolean => {
 
 const makeAppend = (client: PgClient, schema: string, readCommand: EventStore.Operations["readCommand"]) => {
   const text = AppendStatement.text(schema)
-  const maxRowBytes = client.config.maxMessageSize ?? defaultMaxMessageSize
+  const maxRowBytes = Database.maxMessageSize(client)
 
   const send = (commands: ReadonlyArray<AppendStatement.Command>) =>
     Effect.map(
@@ -229,13 +224,7 @@ export const make = (
   options: Options = {}
 ): Effect.Effect<EventStore.Service, SqlError | MigrationError, PgClient | Scope.Scope> =>
   Effect.gen(function*() {
-    const schema = options.schema ?? "composable"
-    if (!schemaShape.test(schema)) {
-      return yield* Effect.die(new TypeError(`"${schema}" cannot name the log's schema: it must match ${schemaShape}`))
-    }
-    const client = yield* PgClient
-    yield* Effect.provideService(migrate(schema), SqlClient, client)
-    const name = quoted(schema)
+    const { client, name, schema } = yield* Database.open(options.schema)
     const readCommand = makeReadCommand(client, name)
     return EventStore.make({
       transact: yield* makeAppend(client, name, readCommand),

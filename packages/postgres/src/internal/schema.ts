@@ -5,6 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { appendFunction } from "./appendFunction.ts"
+import { snapshotTable } from "./snapshotTable.ts"
+import { subjectKeyTable } from "./subjectKeyTable.ts"
 
 /** The channel on which appends are announced. */
 export const channel = (schema: string): string => `${schema}_events`
@@ -61,6 +63,13 @@ const immutability = (schema: string): ReadonlyArray<string> => [
   `ALTER TABLE ${schema}.events ENABLE ALWAYS TRIGGER events_immutable`
 ]
 
+/** Carries out the statements in the migrator's transaction. */
+const run = (statements: ReadonlyArray<string>) =>
+  Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => Effect.forEach(statements, (statement) => sql.unsafe(statement), { discard: true })
+  )
+
 const migrations = (schema: string) =>
   Migrator.fromRecord({
     "0001_log": Effect.gen(function*() {
@@ -68,7 +77,9 @@ const migrations = (schema: string) =>
       const name = quoted(schema)
       const statements = [...events(name), ...immutability(name), appendFunction(name, channel(schema))]
       for (const statement of statements) yield* sql.unsafe(statement)
-    })
+    }),
+    "0002_snapshots": run(snapshotTable(quoted(schema))),
+    "0003_subject_keys": run(subjectKeyTable(quoted(schema)))
   })
 
 /**
