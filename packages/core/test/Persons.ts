@@ -3,7 +3,7 @@
  */
 import * as Action from "@composable-ts/core/Action"
 import * as Event from "@composable-ts/core/Event"
-import * as EventStore from "@composable-ts/core/EventStore"
+import type * as EventStore from "@composable-ts/core/EventStore"
 import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
 import * as MemorySubjectKeys from "@composable-ts/core/MemorySubjectKeys"
 import * as Personal from "@composable-ts/core/Personal"

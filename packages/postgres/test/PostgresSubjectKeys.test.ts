@@ -199,6 +199,40 @@ suite("the subjects' keys", (test, control) => {
       yield* log.sql`DELETE FROM subject_keys`
     }))
 
+  test("a page's keys are looked up by index, among 50 000 subjects, in one statement", (log) =>
+    Effect.gen(function*() {
+      const sent: globalThis.Array<readonly [string, ReadonlyArray<unknown>]> = []
+      const recording: PgClient.PgClient = new Proxy(log.sql, {
+        get: (client, property, receiver) =>
+          property === "unsafe"
+            ? (text: string, parameters: ReadonlyArray<unknown> = []) => {
+              sent.push([text, parameters])
+              return client.unsafe(text, parameters)
+            }
+            : Reflect.get(client, property, receiver)
+      })
+      const keys = yield* Effect.provideService(
+        PostgresSubjectKeys.make({ schema: log.schema }),
+        PgClient.PgClient,
+        recording
+      )
+      yield* log.sql`INSERT INTO subject_keys (subject, key, wrapped)
+        SELECT 'p-' || n, sha256(n::text::bytea), false FROM generate_series(1, 50000) AS n`
+      sent.length = 0
+      const subjects = Array.makeBy(200, (i) => `p-${i * 7 + 1}`)
+      assert.strictEqual((yield* keys.opening(subjects)).size, 200)
+      assert.strictEqual((yield* keys.sealing(subjects)).size, 200)
+      assert.strictEqual(sent.length, 1)
+      for (const state of ["just filled", "analysed"]) {
+        if (state === "analysed") yield* log.sql`ANALYZE subject_keys`
+        const [text, parameters] = sent[0]!
+        const lines = yield* log.sql.unsafe(`EXPLAIN ${text}`, parameters).values
+        const plan = lines.map(([line]) => String(line)).join("\n")
+        assert.match(plan, /Index Scan (?:using|on) subject_keys_pkey/, `${state}: ${plan}`)
+        assert.notMatch(plan, /Seq Scan/)
+      }
+    }))
+
   test("shredding waits for the disk, though the session would rather not", (log) =>
     Effect.gen(function*() {
       yield* log.sql`CREATE TABLE commits (setting text)`

@@ -57,16 +57,6 @@ export const make = <S, E>(history: History<S, E>, store: Service, policy: Polic
     return Result.isSuccess(decoded) ? Option.some(decoded.success as S) : Option.none()
   }
 
-  /** Whatever ails the store of snapshots, the state follows from the events. */
-  const unlessIll = <A>(effect: Effect.Effect<A, SnapshotStoreError>, otherwise: A): Effect.Effect<A> =>
-    Effect.catchCause(
-      effect,
-      (cause) =>
-        Cause.hasInterruptsOnly(cause)
-          ? Effect.interrupt
-          : Effect.as(Effect.logWarning("The snapshot store failed, so a stream is replayed", cause), otherwise)
-    )
-
   /**
    * The latest snapshot that this log vouches for: its event stands where the snapshot says. Any other is forgotten,
    * because it would stand in the way of new ones: that of a log which was lost, until this one is as long.
@@ -113,3 +103,13 @@ export const make = <S, E>(history: History<S, E>, store: Service, policy: Polic
     isDue: ({ version }, last) => policy.every !== undefined && version - last >= policy.every
   }
 }
+
+/** Whatever ails the store of snapshots, the state follows from the events. */
+const unlessIll = <A>(effect: Effect.Effect<A, SnapshotStoreError>, otherwise: A): Effect.Effect<A> =>
+  Effect.catchCause(
+    effect,
+    (cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.interrupt
+        : Effect.as(Effect.logWarning("The snapshot store failed, so a stream is replayed", cause), otherwise)
+  )

@@ -41,11 +41,12 @@ declare const atob: (base64: string) => string
 /** The parts of `node:crypto` and `node:buffer` that are used. */
 interface Node {
   readonly crypto: {
-    readonly createHmac: (hash: "sha256", key: Uint8Array) => Hmac
-    readonly createCipheriv: (name: "aes-256-gcm", key: Uint8Array, nonce: Uint8Array) => NodeCipher
+    readonly createSecretKey: (key: Uint8Array) => NodeKey
+    readonly createHmac: (hash: "sha256", key: NodeKey) => Hmac
+    readonly createCipheriv: (name: "aes-256-gcm", key: NodeKey, nonce: Uint8Array) => NodeCipher
     readonly createDecipheriv: (
       name: "aes-256-gcm",
-      key: Uint8Array,
+      key: NodeKey,
       nonce: Uint8Array,
       options: { readonly authTagLength: number }
     ) => NodeDecipher
@@ -54,6 +55,9 @@ interface Node {
     readonly concat: (parts: ReadonlyArray<Uint8Array>) => Base64
     readonly from: (text: string, encoding: "base64") => Base64
   }
+}
+interface NodeKey {
+  readonly type: string
 }
 interface Base64 extends Uint8Array {
   toString(encoding?: "base64"): string
@@ -89,10 +93,10 @@ const uses = ["composable-ts personal: seal", "composable-ts personal: nonce"] a
 
 /** With Node's own module. */
 export const nodeCipher = ({ Buffer, crypto }: Node, key: Uint8Array): Cipher => {
-  const [sealKey, nonceKey] = uses.map((use) => crypto.createHmac("sha256", key).update(use).digest()) as [
-    Uint8Array,
-    Uint8Array
-  ]
+  // Handed over as bytes, a key would be looked at anew by every call, which takes as long as the encryption.
+  const root = crypto.createSecretKey(key)
+  const keyFor = (use: string) => crypto.createSecretKey(crypto.createHmac("sha256", root).update(use).digest())
+  const [sealKey, nonceKey] = [keyFor(uses[0]), keyFor(uses[1])]
   return {
     seal: (value, place, salt) => {
       const nonce = crypto.createHmac("sha256", nonceKey).update(nonceInput(value, place, salt)).digest()

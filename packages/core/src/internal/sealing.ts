@@ -30,25 +30,26 @@ const bound = (place: Place, path: Wire.Path, subject: string): string =>
 export const gone = (object: Wire.Open | Wire.Sealed): Wire.Gone =>
   Wire.marked({ [Wire.member]: object[Wire.member], shredded: true })
 
+const said = (path: Wire.Path): string => `at ${JSON.stringify(path)} `
+
 /** All values to be sealed in these bodies, or the reason for which none of them can be stored. */
 export const find = (bodies: ReadonlyArray<Schema.Json>): Result.Result<ReadonlyArray<Found<Wire.Open>>, string> => {
   const found: Array<Found<Wire.Open>> = []
   let issue: string | undefined
-  const at = (path: Wire.Path): string => `at ${JSON.stringify(path)} `
   try {
     bodies.forEach((body, index) =>
       Wire.findEach(body, (object, path) => {
         if (!Wire.isGenuine(object)) {
           issue ??=
-            `${at(path)}stands an object with a member "${Wire.member}" that no Personal.schema made: the name ` +
+            `${said(path)}stands an object with a member "${Wire.member}" that no Personal.schema made: the name ` +
             "is reserved. Declare the field by Personal.schema, or rename the member"
           return
         }
         if (!Wire.isOpen(object)) return
         found.push({ at: index, path, object })
         Wire.findEach(object.value, (_, inner) => {
-          issue ??= `${at(path)}personal data holds a member "${Wire.member}" in turn, ` +
-            `${at(inner)}of it: give each its own field`
+          issue ??= `${said(path)}personal data holds a member "${Wire.member}" in turn, ` +
+            `${said(inner)}of it: give each its own field`
         })
       })
     )
