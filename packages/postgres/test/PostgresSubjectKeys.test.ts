@@ -84,6 +84,16 @@ suite("the subjects' keys", (test, control) => {
       }
     }))
 
+  test("processes that make many keys in opposite orders do not lock each other out", (log) =>
+    Effect.gen(function*() {
+      const [one, other] = yield* Effect.all([openKeys(log), openKeys(log)])
+      for (let round = 0; round < 4; round++) {
+        const subjects = Array.makeBy(2_000, (i) => `${round}-${i}`)
+        yield* Effect.all([one.sealing(subjects), other.sealing(subjects.toReversed())], { concurrency: 2 })
+      }
+      assert.strictEqual((yield* rows(log.sql)).length, 8_000)
+    }))
+
   test("a key outlives the caller's transaction that was rolled back", (log) =>
     Effect.gen(function*() {
       const client = yield* connect({ url: log.url })

@@ -6,10 +6,11 @@
 const smallTable = 10_000
 
 /**
- * A row keeps its key for ever, so a page with room takes the next state beside the last one, without any entry in the
- * index (a HOT update), and the room of the one before is free at the next visit: hence pages are filled by half only. A
- * state of more than 2 kB is compressed and kept outside of the page, which leaves little to rewrite in it; what it left
- * there is freed by autovacuum alone, which therefore comes at a twentieth of the rows, and not at a fifth.
+ * A row keeps its key for ever, so its next state needs no entry in the index if the page has room for it (a HOT update).
+ * A page frees the room of the state before at the next visit; what is missing is the room for the first one, and the
+ * tenth of a page is enough for that. Half a page gained nothing more. A state of more than 2 kB is compressed and kept
+ * outside of the page; what it left there is freed by autovacuum alone, which therefore comes at a twentieth of the
+ * rows, and not at a fifth.
  *
  * `json` keeps a state as it was written, also what `jsonb` refuses or changes: NUL characters, the order of members.
  */
@@ -24,7 +25,7 @@ export const snapshotTable = (schema: string): ReadonlyArray<string> => [
     saved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (stream_id, state_version)
   ) WITH (
-    fillfactor = 50,
+    fillfactor = 90,
     autovacuum_vacuum_scale_factor = 0.05,
     toast.autovacuum_vacuum_scale_factor = 0.05,
     autovacuum_analyze_threshold = ${smallTable}
