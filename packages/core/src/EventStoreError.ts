@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
+import type { SubjectShredded } from "./PersonalError.ts"
 
 const Expected = Schema.Union([
   Schema.TaggedStruct("Exact", { version: Schema.Int }),
@@ -155,12 +156,13 @@ export class CorruptLog extends Schema.TaggedError<CorruptLog>()("CorruptLog", {
   }
 }
 
-/** All that can go wrong in an append. */
+/** All that can go wrong in an append. Only the stores of `PersonalData` refuse a shredded subject's data. */
 export type AppendError =
   | VersionConflict
   | StreamTombstoned
   | CommandIdConflict
   | InvalidAppend
+  | SubjectShredded
   | Overloaded
   | EventStoreError
 

@@ -34,13 +34,19 @@ const load = (kept: Kept): SnapshotStore.Operations["load"] => (streamId, { atMo
     return snapshot === undefined || snapshot.version > atMost ? Option.none() : Option.some(snapshot)
   })
 
+const remove = (kept: Kept): SnapshotStore.Operations["remove"] => (streamId, { stateVersion } = {}) =>
+  Effect.sync(() => {
+    if (stateVersion === undefined) kept.delete(streamId)
+    else kept.get(streamId)?.delete(stateVersion)
+  })
+
 /** An empty store of its own. */
 export const make: Effect.Effect<SnapshotStore.Service> = Effect.sync(() => {
   const kept: Kept = new Map()
   return SnapshotStore.make({
     save: save(kept),
     load: load(kept),
-    remove: (streamId) => Effect.sync(() => void kept.delete(streamId))
+    remove: remove(kept)
   })
 })
 

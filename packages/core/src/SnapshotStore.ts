@@ -23,6 +23,12 @@ export interface LoadOptions {
   readonly atMost?: number | undefined
 }
 
+/** Which of a stream's snapshots to forget. */
+export interface RemoveOptions {
+  /** Only the snapshot of this state version. Default: those of all. */
+  readonly stateVersion?: number | undefined
+}
+
 /** The store could not be reached, or failed. The state still follows from the events. */
 export class SnapshotStoreError extends Schema.TaggedError<SnapshotStoreError>()("SnapshotStoreError", {
   operation: Schema.Literals(["save", "load", "remove"]),
@@ -42,24 +48,18 @@ export interface Operations {
    * Keeps a snapshot, unless one of the same stream and state version stands at the same version or later. Of saves that
    * run at once the latest version stays, in whatever order they arrive.
    */
-  readonly save: (snapshot: Snapshot) => Effect.Effect<SaveResult, SnapshotStoreError>
+  readonly save: (snapshot: Snapshot) => Effect.Effect<SaveResult, InvalidSnapshot | SnapshotStoreError>
   /** The stream's snapshot of a state version. */
   readonly load: (
     streamId: StreamId,
     options: LoadOptions
   ) => Effect.Effect<Option.Option<Snapshot>, SnapshotStoreError>
-  /** Forgets the stream's snapshots, of every state version. Without any, it does nothing. */
-  readonly remove: (streamId: StreamId) => Effect.Effect<void, SnapshotStoreError>
+  /** Forgets the stream's snapshots, of every state version or of one. Without any, it does nothing. */
+  readonly remove: (streamId: StreamId, options?: RemoveOptions) => Effect.Effect<void, SnapshotStoreError>
 }
 
 /** All operations of a snapshot store. */
-export interface Service extends Omit<Operations, "save"> {
-  /**
-   * Keeps a snapshot, unless one of the same stream and state version stands at the same version or later. Of saves that
-   * run at once the latest version stays, in whatever order they arrive.
-   */
-  readonly save: (snapshot: Snapshot) => Effect.Effect<SaveResult, InvalidSnapshot | SnapshotStoreError>
-}
+export interface Service extends Operations {}
 
 /**
  * The snapshots of all streams: for each stream and state version the latest one.

@@ -381,7 +381,9 @@ describe("a load", () => {
       const purses = yield* over(at)
       assert.deepStrictEqual((yield* Effect.provide(purses.state("1"), layer)).state, stateOf(1, 2, 3))
       assert.strictEqual(at.read.events, 3)
-      assert.deepStrictEqual(said, ["A snapshot of purse-1 at version 2 is not of this log or does not decode"])
+      assert.deepStrictEqual(said, [
+        "A snapshot of purse-1 at version 2 is not of this log or does not decode; it is forgotten"
+      ])
     }))
 
   it.effect.each([
@@ -401,6 +403,40 @@ describe("a load", () => {
       assert.strictEqual((yield* purses.dispatch("1", put(4))).version, 3)
     }))
 
+  it.effect("replaces the snapshot of a longer log that was lost, and says so once", () =>
+    Effect.gen(function*() {
+      const at = yield* kit
+      yield* filled(at, 3)
+      const { layer, said } = warnings()
+      const place = { version: 9, globalPosition: 10n }
+      for (const stateVersion of [1, 2]) {
+        yield* at.snapshots.save({ streamId, ...place, stateVersion, state: stateOf(99) })
+      }
+      yield* Effect.gen(function*() {
+        const state = yield* (yield* over(at)).state("1")
+        assert.deepStrictEqual(state.state, stateOf(1, 2, 3))
+        yield* (yield* over(at)).saveSnapshot("1")
+      }).pipe(Effect.provide(layer))
+      const kept = yield* Effect.forEach([1, 2], (stateVersion) => at.snapshots.load(streamId, { stateVersion }))
+      assert.deepStrictEqual(kept.map(Option.map(({ version }) => version)), [Option.some(2), Option.some(9)])
+      assert.strictEqual(said.length, 1)
+    }))
+
+  it.effect.each(["load", "remove"] as const)(
+    "survives a snapshot store that dies when it is to %s",
+    (operation) =>
+      Effect.gen(function*() {
+        const at = yield* kit
+        yield* filled(at, 3)
+        yield* at.snapshots.save({ streamId, version: 9, globalPosition: 10n, stateVersion: 1, state: stateOf(99) })
+        const { layer, said } = warnings()
+        const ill: Snapshots = { ...at.snapshots, [operation]: () => Effect.die(new Error("a bug in the store")) }
+        const purses = yield* over({ ...at, snapshots: ill })
+        assert.deepStrictEqual((yield* Effect.provide(purses.state("1"), layer)).state, stateOf(1, 2, 3))
+        assert.match(said.at(-1)!, /The snapshot store failed, so a stream is replayed .*a bug in the store/s)
+      })
+  )
+
   it.effect("without a snapshot store that answers replays, and says so", () =>
     Effect.gen(function*() {
       const at = yield* kit
@@ -419,7 +455,7 @@ describe("a load", () => {
       assert.deepStrictEqual([outcome.version, outcome.state], [3, stateOf(1, 2, 3, 4)])
       assert.strictEqual(at.read.events, 3)
       assert.strictEqual(said.length, 2)
-      assert.match(said[0]!, /failed to load/)
+      assert.match(said[0]!, /The snapshot store failed.*failed to load/s)
       assert.match(said[1]!, /No snapshot of purse-1 was kept .*failed to save/s)
     }))
 

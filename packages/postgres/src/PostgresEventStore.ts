@@ -16,7 +16,7 @@ import {
 } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as Tombstone from "@composable-ts/core/Tombstone"
-import { PgClient } from "@effect/sql-pg/PgClient"
+import type { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -26,24 +26,24 @@ import { flow } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { SqlClient } from "effect/sql/SqlClient"
+
 import type { SqlError } from "effect/sql/SqlError"
 import * as Health from "./Health.ts"
 import * as AppendMetrics from "./internal/AppendMetrics.ts"
 import { commitSpan, spanOf } from "./internal/appendSpans.ts"
 import * as AppendStatement from "./internal/appendStatement.ts"
+import * as Database from "./internal/Database.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import { inRealTime, inTime } from "./internal/inTime.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel } from "./internal/schema.ts"
-import { quoted, schemaName } from "./internal/schemaName.ts"
 import { resend, sendGroup } from "./internal/sendGroup.ts"
 import { failed } from "./internal/sqlFailure.ts"
 import { sqlState } from "./internal/sqlState.ts"
 import * as TombstoneStatement from "./internal/tombstoneStatement.ts"
 import { isTransient } from "./internal/transient.ts"
-import * as Migrations from "./Migrations.ts"
+import type * as Migrations from "./Migrations.ts"
 import type { WakeUp } from "./WakeUp.ts"
 
 /** How the store works. */
@@ -103,9 +103,6 @@ const badLimit = ({ capacity = 1, groupSize = 1, groupWeight = 1 }: AppendLimits
   Object.entries({ capacity, groupSize, groupWeight }).find(([, limit]) => !(Number.isSafeInteger(limit) && limit > 0))
     ?.join(" of ")
 
-/** The client's: a larger message from the server, thus also a larger row, ends the connection. */
-const defaultMaxMessageSize = 16 * 1024 * 1024
-
 const isRetryable = (error: EventStoreError): boolean => error.retryable
 
 interface Writing {
@@ -120,18 +117,6 @@ interface Appending extends Writing {
   readonly limits: AppendLimits
   readonly metrics: AppendMetrics.AppendMetrics
 }
-
-const maxRowBytesOf = (client: PgClient): number => client.config.maxMessageSize ?? defaultMaxMessageSize
-
-/**
- * The caller's fiber may be in a transaction of its own, whose snapshot need not show what was committed since, and
- * which may yet roll back. What the store does for an append stays out of it.
- */
-const apart = (client: PgClient) => <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.updateContext(
-    effect,
-    (context: Context.Context<never>): Context.Context<never> => Context.omit(client.transactionService)(context)
-  )
 
 /** By which such a function refuses every isolation but READ COMMITTED. */
 const wrongIsolation = "25000"
@@ -172,13 +157,16 @@ type Call = ReturnType<typeof makeCall>
 
 /** Looks up what a command stored, as patiently as a group is sent. */
 const makeStoredBy = (client: PgClient, readCommand: EventStore.Operations["readCommand"]) => (commandId: string) =>
-  readCommand(commandId).pipe(Effect.retry({ schedule: resend, while: isRetryable }), apart(client))
+  readCommand(commandId).pipe(
+    Effect.retry({ schedule: resend, while: isRetryable }),
+    Database.outsideTransaction(client)
+  )
 
 type StoredBy = ReturnType<typeof makeStoredBy>
 
 const makeAppend = ({ call, client, limits: given, metrics, schema, storedBy }: Appending) => {
   const statement = AppendStatement.make(schema)
-  const maxRowBytes = maxRowBytesOf(client)
+  const maxRowBytes = Database.maxMessageSize(client)
 
   const send = (commands: ReadonlyArray<AppendStatement.Command>) => {
     const { answers, parameters, text } = statement(commands)
@@ -275,7 +263,7 @@ const makeTombstone = ({ call, client, schema, storedBy }: Writing): EventStore.
   const send = (command: AppendStatement.Command): Effect.Effect<EventStore.AppendResult, AppendFailure> =>
     call(text, TombstoneStatement.parameters(command)).pipe(
       Effect.retry({ schedule: resend, while: isTransient }),
-      apart(client),
+      Database.outsideTransaction(client),
       Effect.mapError(failed("tombstone")),
       Effect.flatMap(([row]): Effect.Effect<EventStore.AppendResult, AppendFailure> => {
         const answer = TombstoneStatement.answer(row as unknown as TombstoneStatement.Row)
@@ -299,7 +287,7 @@ const makeTombstone = ({ call, client, schema, storedBy }: Writing): EventStore.
       const appends = [{ streamId, expected, events: [Tombstone.encode(context.reason)] }] as const
       const time = clock.currentTimeMillisUnsafe()
       const command = AppendStatement.command(appends, context, {
-        maxRowBytes: maxRowBytesOf(client),
+        maxRowBytes: Database.maxMessageSize(client),
         time,
         span: undefined
       })
@@ -434,14 +422,11 @@ export const open = (
   options: Options = {}
 ): Effect.Effect<Service, OpenError, PgClient | Scope.Scope> =>
   Effect.gen(function*() {
-    const schema = yield* schemaName(options.schema)
     const bad = badLimit(options.append ?? {})
     if (bad !== undefined) {
       return yield* Effect.die(new TypeError(`appends cannot have a ${bad}: it must be a whole number above 0`))
     }
-    const client = yield* PgClient
-    yield* Effect.provideService(Migrations.check({ schema }), SqlClient, client)
-    const name = quoted(schema)
+    const { client, name, schema } = yield* Database.open(options.schema)
     const inPatience = patiently(options.readTimeout ?? "30 seconds")
     const [read, readAll, ofCommand] = [
       makeRead(client, name),
@@ -477,7 +462,7 @@ export const make = (
   options: Options = {}
 ): Effect.Effect<Service, OpenError | Migrations.MigrateError, PgClient | Scope.Scope> =>
   Effect.gen(function*() {
-    yield* Effect.provideService(Migrations.migrate({ schema: options.schema }), SqlClient, yield* PgClient)
+    yield* Database.migrate(options.schema)
     return yield* open(options)
   })
 

@@ -60,7 +60,10 @@ suite("migrations", (test) => {
       const before = yield* catalogue(sql, schema)
       yield* another
       assert.deepStrictEqual(yield* catalogue(sql, schema), before)
-      assert.deepStrictEqual(yield* sql`SELECT migration_id FROM migrations`, [{ migration_id: 1 }])
+      assert.deepStrictEqual(
+        yield* sql`SELECT migration_id FROM migrations ORDER BY migration_id`,
+        [{ migration_id: 1 }, { migration_id: 2 }, { migration_id: 3 }]
+      )
     }))
 
   test("a start that fails half-way leaves nothing", ({ schema, sql, url }) =>

@@ -93,6 +93,11 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
         store.load(streamId, { stateVersion, atMost: atMost === undefined ? undefined : atMost - 1 })
     })
   ],
+  [
+    "removes every state version when asked for one",
+    /of one state version leaves the others/,
+    (store) => ({ remove: (streamId) => store.remove(streamId) })
+  ],
   ["removes nothing", /forgets every state version/, () => ({ remove: () => Effect.void })],
   [
     "remembers the version of what was removed",

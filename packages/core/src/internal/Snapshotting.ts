@@ -4,6 +4,7 @@
  * They are disposable: whatever is wrong with one, the state follows from the events all the same, so failures here are
  * logged and cost nothing but time.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -59,20 +60,25 @@ export const make = <S, E>(history: History<S, E>, store: Service, policy: Polic
     return Result.isSuccess(decoded) ? Option.some(decoded.success as S) : Option.none()
   }
 
-  /** The latest snapshot that this log vouches for: its event stands where the snapshot says. */
+  /**
+   * The latest snapshot that this log vouches for: its event stands where the snapshot says. Any other is forgotten,
+   * because it would stand in the way of new ones: that of a log which was lost, until this one is as long.
+   */
   const latest = (streamId: StreamId, atMost?: number): Effect.Effect<Current<S>, ReadError> =>
     Effect.gen(function*() {
-      const found = yield* store.load(streamId, { stateVersion: policy.version, atMost })
+      const stateVersion = policy.version
+      const found = yield* unlessIll(store.load(streamId, { stateVersion, atMost }), Option.none())
       if (Option.isNone(found)) return history.origin
       const { globalPosition, state: encoded, version } = found.value
       const state = decode(encoded)
       const genuine = yield* history.positionOf(streamId, version)
       if (Option.isSome(state) && genuine === globalPosition) return { state: state.value, version, globalPosition }
-      yield* Effect.logWarning(`A snapshot of ${streamId} at version ${version} is not of this log or does not decode`)
+      yield* Effect.logWarning(
+        `A snapshot of ${streamId} at version ${version} is not of this log or does not decode; it is forgotten`
+      )
+      yield* unlessIll(store.remove(streamId, { stateVersion }), undefined)
       return history.origin
-    }).pipe(
-      Effect.catchTag("SnapshotStoreError", (error) => Effect.as(Effect.logWarning(error), history.origin))
-    )
+    })
 
   const save: Snapshotting<S>["save"] = (streamId, { globalPosition, state, version }) => {
     const encoded = codec.encode(state)
@@ -101,3 +107,13 @@ export const make = <S, E>(history: History<S, E>, store: Service, policy: Polic
     isDue: ({ version }, last) => policy.every !== undefined && version - last >= policy.every
   }
 }
+
+/** Whatever ails the store of snapshots, the state follows from the events. */
+const unlessIll = <A>(effect: Effect.Effect<A, SnapshotStoreError>, otherwise: A): Effect.Effect<A> =>
+  Effect.catchCause(
+    effect,
+    (cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.interrupt
+        : Effect.as(Effect.logWarning("The snapshot store failed, so a stream is replayed", cause), otherwise)
+  )

@@ -13,6 +13,10 @@ export interface Right {
 /** The application may read this table. */
 export const selects = (table: string): Right => ({ on: "TABLE", object: table, privilege: "SELECT" })
 
+/** The application may do all of this with the table. */
+export const uses = (table: string, ...privileges: ReadonlyArray<Right["privilege"]>): ReadonlyArray<Right> =>
+  privileges.map((privilege) => ({ on: "TABLE", object: table, privilege }))
+
 /** The application may call this function. */
 export const executes = (name: string): Right => ({ on: "FUNCTION", object: name, privilege: "EXECUTE" })
 

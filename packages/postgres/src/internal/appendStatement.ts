@@ -59,7 +59,7 @@ const bytes = (text: string): number => {
 }
 
 /** Whether the text takes more bytes than this; only one of doubtful size is measured. */
-const exceeds = (text: string, limit: number): boolean => text.length * 3 > limit && bytes(text) > limit
+export const exceeds = (text: string, limit: number): boolean => text.length * 3 > limit && bytes(text) > limit
 
 /**
  * Serialises a command's events. An event that would take more than `maxRowBytes` is refused: it could be stored, but

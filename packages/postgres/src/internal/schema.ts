@@ -3,8 +3,10 @@
  */
 import { appendFunction, appendOneFunction } from "./appendFunction.ts"
 import { immutability } from "./immutability.ts"
-import { executes, type Migration, selects } from "./Migration.ts"
+import { executes, type Migration, selects, uses } from "./Migration.ts"
 import { quoted } from "./schemaName.ts"
+import { snapshotTable } from "./snapshotTable.ts"
+import { subjectKeyTable } from "./subjectKeyTable.ts"
 import { tombstoneFunction, tombstoneRights } from "./tombstoneFunction.ts"
 import { verifyFunction } from "./verifyFunction.ts"
 
@@ -51,11 +53,25 @@ const events = (schema: string): ReadonlyArray<string> => [
 /** The functions by which the application appends. They run with the owner's rights. */
 const appendFunctions: ReadonlyArray<string> = ["append", "append_one"]
 
-/** As the catalogue has them: a bit for each row 1, before 2, DELETE 8, UPDATE 16, TRUNCATE 32. */
-const triggerTypes = {
-  "before, DELETE or TRUNCATE, each statement": 2 + 8 + 32,
-  "before, UPDATE, each row": 1 + 2 + 16
-} as const
+/** A trigger's type, as the catalogue has it. */
+const [onStatement, onRow, before, onDelete, onUpdate, onTruncate] = [0, 1, 2, 8, 16, 32] as const
+
+interface Guard {
+  /** The function that it calls. */
+  readonly calls: string
+  readonly type: number
+}
+
+/** Triggers that must stand, enabled always. */
+const guards = (name: string, table: string, triggers: Readonly<Record<string, Guard>>) =>
+  Object.fromEntries(
+    Object.entries(triggers).map(([trigger, { calls, type }]) => [
+      `trigger ${trigger}, always enabled`,
+      `EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('${name}.${table}')
+      AND tgname = '${trigger}' AND tgenabled = 'A' AND tgtype = ${type} AND tgqual IS NULL
+      AND tgfoid = to_regproc('${name}.${calls}'))`
+    ])
+  )
 
 /** What makes the events table trustworthy. The names are those that an operator finds with `\d`. */
 const eventsParts: Migration["parts"] = (name) => {
@@ -64,11 +80,6 @@ const eventsParts: Migration["parts"] = (name) => {
     `EXISTS (SELECT FROM pg_index WHERE indrelid = ${table} AND indexrelid = to_regclass('${name}.${index}')
       AND indisunique AND indisvalid AND indimmediate)`
   const relation = (condition: string) => `EXISTS (SELECT FROM pg_class WHERE oid = ${table} AND ${condition})`
-  const guard = (trigger: string, calls: string, type: keyof typeof triggerTypes) => ({
-    [`trigger ${trigger}, always enabled`]: `EXISTS (SELECT FROM pg_trigger WHERE tgrelid = ${table}
-      AND tgname = '${trigger}' AND tgenabled = 'A' AND tgtype = ${triggerTypes[type]} AND tgqual IS NULL
-      AND tgfoid = to_regproc('${name}.${calls}'))`
-  })
   return {
     "table events": relation("relkind = 'r'"),
     "events survive a crash (not UNLOGGED)": relation("relpersistence = 'p'"),
@@ -77,8 +88,10 @@ const eventsParts: Migration["parts"] = (name) => {
     "primary key events_pkey": unique("events_pkey"),
     "unique constraint events_stream_version": unique("events_stream_version"),
     "unique index events_command": unique("events_command"),
-    ...guard("events_immutable", "refuse_change", "before, DELETE or TRUNCATE, each statement"),
-    ...guard("events_erasable", "refuse_update", "before, UPDATE, each row"),
+    ...guards(name, "events", {
+      events_immutable: { calls: "refuse_change", type: onStatement | before | onDelete | onTruncate },
+      events_erasable: { calls: "refuse_update", type: onRow | before | onUpdate }
+    }),
     ...Object.fromEntries([...appendFunctions, "tombstone"].map((append) => [
       `function ${append}, SECURITY DEFINER with a pinned search_path`,
       `(SELECT bool_and(prosecdef AND coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)) FROM pg_proc
@@ -110,5 +123,23 @@ export const migrations: ReadonlyArray<Migration> = [
     // Erasing is not for every program: the right to call tombstone() is the operator's to grant.
     rights: [selects("events"), ...appendFunctions.map(executes), executes("verify")],
     parts: eventsParts
+  },
+  {
+    name: "snapshots",
+    oldestProgram: 1,
+    statements: (schema) => snapshotTable(quoted(schema)),
+    rights: uses("snapshots", "SELECT", "INSERT", "UPDATE", "DELETE"),
+    parts: () => ({})
+  },
+  {
+    name: "subject_keys",
+    oldestProgram: 1,
+    statements: (schema) => subjectKeyTable(quoted(schema)),
+    rights: uses("subject_keys", "SELECT", "INSERT", "UPDATE"),
+    parts: (name) =>
+      guards(name, "subject_keys", {
+        subject_keys_change: { calls: "guard_subject_keys", type: onRow | before | onUpdate | onDelete },
+        subject_keys_truncate: { calls: "guard_subject_keys", type: onStatement | before | onTruncate }
+      })
   }
 ]

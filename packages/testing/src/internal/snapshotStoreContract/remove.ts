@@ -22,6 +22,19 @@ export const removeCases: ReadonlyArray<Case> = [
       })
   },
   {
+    name: "remove: of one state version leaves the others",
+    check: (store) =>
+      Effect.gen(function*() {
+        const streamId = freshStream()
+        for (const stateVersion of [1, 2]) yield* store.save(snapshotAt(streamId, 5, stateVersion))
+        yield* store.remove(streamId, { stateVersion: 3 })
+        yield* store.remove(streamId, { stateVersion: 1 })
+        assert.deepEqual(yield* store.load(streamId, { stateVersion: 1 }), Option.none())
+        assert.deepEqual(yield* store.load(streamId, { stateVersion: 2 }), Option.some(snapshotAt(streamId, 5, 2)))
+        assert.deepEqual(yield* store.save(snapshotAt(streamId, 3, 1)), { saved: true })
+      })
+  },
+  {
     name: "remove: of a stream without snapshots, or a second time, does nothing",
     check: (store) =>
       Effect.gen(function*() {

@@ -17,7 +17,7 @@ const Step = Schema.Union([
   Schema.TaggedStruct("Remove", { stream: upTo(1) })
 ])
 
-const steps = Arbitrary.array(Arbitrary.schema(Step), { minLength: 1, maxLength: 40 })
+const steps = Arbitrary.array(Arbitrary.schema(Step), { minLength: 12, maxLength: 40 })
 
 const refused = (issue: RegExp, change: Partial<Snapshot>): Case => ({
   name: `save: refuses ${
