@@ -24,7 +24,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import * as AppendStatement from "./internal/appendStatement.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import * as Listener from "./internal/Listener.ts"
@@ -234,7 +234,11 @@ export const make = (
       return yield* Effect.die(new TypeError(`"${schema}" cannot name the log's schema: it must match ${schemaShape}`))
     }
     const client = yield* PgClient
-    yield* Effect.provideService(migrate(schema), SqlClient, client)
+    // When the connection is lost within a transaction, its rollback fails too, of which the client makes a defect.
+    yield* Effect.catchDefect(
+      Effect.provideService(migrate(schema), SqlClient, client),
+      (defect) => isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
+    )
     const name = quoted(schema)
     const readCommand = makeReadCommand(client, name)
     return EventStore.make({

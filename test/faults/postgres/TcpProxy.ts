@@ -23,6 +23,11 @@ export interface TcpProxy {
   readonly port: number
   /** Arranges for a fault, to happen once. */
   readonly arrange: (fault: Fault) => void
+  /**
+   * Arranges for a cut in the midst of what flows: so many bytes more in this direction, over whichever connections, and
+   * the connection that carries the last of them is reset on both sides.
+   */
+  readonly cutAfter: (direction: "request" | "reply", bytes: number) => void
   /** How many of the arranged faults have happened. */
   readonly happened: () => number
   /** Resets every connection. */
@@ -37,7 +42,19 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
     Effect.callback<TcpProxy>((resume) => {
       const sockets = new Set<Socket>()
       const arranged: Array<Fault> = []
+      const cuts = { request: new Array<number>(), reply: new Array<number>() }
       let happened = 0
+      /** How much of it goes through before a cut; undefined when there is none. */
+      const takeCut = (direction: keyof typeof cuts, data: Buffer): number | undefined => {
+        const left = cuts[direction][0]
+        if (left === undefined) return undefined
+        if (left > data.length) {
+          cuts[direction][0] = left - data.length
+          return undefined
+        }
+        happened++
+        return cuts[direction].shift()
+      }
       const takeFault = (data: Buffer): Fault["kind"] | undefined => {
         const index = arranged.findIndex(({ when }) => when(data))
         if (index < 0) return undefined
@@ -63,6 +80,8 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
           })
         }
         client.on("data", (data: Buffer) => {
+          const cut = takeCut("request", data)
+          if (cut !== undefined) return void server.write(data.subarray(0, cut), reset)
           switch (takeFault(data)) {
             case "requestLost":
               return reset()
@@ -83,6 +102,8 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
           return void server.write(data)
         })
         server.on("data", (data: Buffer) => {
+          const cut = takeCut("reply", data)
+          if (cut !== undefined) return void client.write(data.subarray(0, cut), reset)
           switch (reply) {
             case "pass":
               return void client.write(data)
@@ -108,6 +129,7 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
         resume(Effect.succeed({
           port,
           arrange: (fault) => void arranged.push(fault),
+          cutAfter: (direction, bytes) => void cuts[direction].push(bytes),
           happened: () => happened,
           resetAll,
           close: () => {
