@@ -10,7 +10,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type AppendError, CommandIdConflict, type EventStoreError } from "./EventStoreError.ts"
+import { type AppendError, CommandIdConflict, type EventStoreError, PositionBeyondHead } from "./EventStoreError.ts"
 import type { ExpectedVersion } from "./ExpectedVersion.ts"
 import { refusal } from "./internal/appendRules.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
@@ -142,8 +142,13 @@ export interface Service extends Omit<Operations, "transact"> {
   ) => Effect.Effect<AppendResult, AppendError>
   /** Reads a stream page by page, so that memory does not grow with the stream's length. */
   readonly load: (streamId: StreamId, options?: ReadOptions) => Stream.Stream<RecordedEvent, EventStoreError>
-  /** Follows the log: what is there, then what comes, without gap or duplicate at the seam. Ends only by interruption. */
-  readonly subscribe: (options: SubscribeOptions) => Stream.Stream<RecordedEvent, EventStoreError>
+  /**
+   * Follows the log: what is there, then what comes, without gap or duplicate at the seam. Ends only by interruption, or
+   * by a failure: also when the log is found to end before the position that it has reached.
+   */
+  readonly subscribe: (
+    options: SubscribeOptions
+  ) => Stream.Stream<RecordedEvent, EventStoreError | PositionBeyondHead>
 }
 
 /**
@@ -176,6 +181,9 @@ const subscribe = (operations: Operations): Service["subscribe"] => ({ after, na
       Effect.gen(function*() {
         if (state.caughtUp) yield* appended
         const page = yield* operations.readAll({ after: state.after, limit: pageSize, names })
+        if (page.head < state.after) {
+          return yield* new PositionBeyondHead({ position: state.after, head: page.head })
+        }
         return [page.events, Option.some({ after: page.position, caughtUp: page.position >= page.head })]
       }))
   }))

@@ -60,5 +60,22 @@ export class EventStoreError extends Schema.TaggedError<EventStoreError>()("Even
   }
 }
 
+/**
+ * A subscription stands behind the end of the log, so what it last saw is not there any more: the log was restored from a
+ * backup, a replica that lagged behind took over, or this is another log. Its positions will be given to other events.
+ */
+export class PositionBeyondHead extends Schema.TaggedError<PositionBeyondHead>()("PositionBeyondHead", {
+  /** The position behind which to go on. */
+  position: Schema.BigInt,
+  /** The log's last position; 0 for an empty log. */
+  head: Schema.BigInt
+}) {
+  override get message(): string {
+    return `Cannot follow the log behind position ${this.position}: it ends at ${this.head}. Was it restored, did a ` +
+      "replica that lagged behind take over, or is this another log? What was derived from the lost events must be " +
+      "derived anew, from the beginning or from a position that both logs share."
+  }
+}
+
 /** All that can go wrong in an append. */
 export type AppendError = VersionConflict | CommandIdConflict | InvalidAppend | EventStoreError

@@ -3,7 +3,7 @@
  * log, and writes down what it does and sees.
  */
 import type { AppendResult, Service } from "@composable-ts/core/EventStore"
-import type { AppendError, EventStoreError } from "@composable-ts/core/EventStoreError"
+import type { AppendError } from "@composable-ts/core/EventStoreError"
 import type { ExpectedVersion } from "@composable-ts/core/ExpectedVersion"
 import type { StreamId } from "@composable-ts/core/StreamId"
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
@@ -214,8 +214,10 @@ const follow = (role: Subscribers, record: Recorder) =>
           })
         ))
       )
-      const passes = (error: EventStoreError | { readonly _tag: string }) => "retryable" in error && error.retryable
-      yield* Effect.retry(run, { schedule: Schedule.spaced("20 millis"), while: passes })
+      yield* Effect.retry(run, {
+        schedule: Schedule.spaced("20 millis"),
+        while: (error) => error._tag === "EventStoreError" && error.retryable
+      })
     }), { concurrency: "unbounded", discard: true })
 
 const role = JSON.parse(process.argv[2] ?? "") as Role

@@ -3,7 +3,7 @@
  * fails for a reason that may pass, it subscribes again after the last event that it got.
  */
 import type { Service } from "@composable-ts/core/EventStore"
-import type { EventStoreError } from "@composable-ts/core/EventStoreError"
+import type { EventStoreError, PositionBeyondHead } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { Effect, Fiber, Schedule, type Scope, Stream } from "effect"
 
@@ -11,7 +11,7 @@ export interface Follower {
   /** What it got, in order of arrival. */
   readonly delivered: ReadonlyArray<RecordedEvent>
   /** Waits until it got so many events; fails when it gave up following. */
-  readonly received: (count: number) => Effect.Effect<void, EventStoreError>
+  readonly received: (count: number) => Effect.Effect<void, EventStoreError | PositionBeyondHead>
 }
 
 const pause = Schedule.spaced("10 millis")
@@ -25,7 +25,10 @@ export const follow = (store: Service): Effect.Effect<Follower, never, Scope.Sco
         Stream.runForEach((event) => Effect.sync(() => delivered.push(event)))
       )
     )
-    const fiber = yield* Effect.forkScoped(Effect.retry(run, { schedule: pause, while: (error) => error.retryable }))
+    const fiber = yield* Effect.forkScoped(Effect.retry(run, {
+      schedule: pause,
+      while: (error) => error._tag === "EventStoreError" && error.retryable
+    }))
     return {
       delivered,
       received: (count) =>
