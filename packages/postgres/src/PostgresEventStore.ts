@@ -22,7 +22,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { MigrationError } from "effect/sql/Migrator"
+import { MigrationError } from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import * as AppendStatement from "./internal/appendStatement.ts"
@@ -234,10 +234,11 @@ export const make = (
       return yield* Effect.die(new TypeError(`"${schema}" cannot name the log's schema: it must match ${schemaShape}`))
     }
     const client = yield* PgClient
-    // When the connection is lost within a transaction, its rollback fails too, of which the client makes a defect.
+    // The migrator makes defects of a failed migration, and the client of a rollback whose connection is lost. Both may
+    // pass, so a caller must be able to see them and try again.
     yield* Effect.catchDefect(
       Effect.provideService(migrate(schema), SqlClient, client),
-      (defect) => isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
+      (defect) => isSqlError(defect) || defect instanceof MigrationError ? Effect.fail(defect) : Effect.die(defect)
     )
     const name = quoted(schema)
     const readCommand = makeReadCommand(client, name)

@@ -179,7 +179,8 @@ export const run = (
         case "freeze":
           return freeze(server, 20 + below(300))
         case "killServer":
-          return kills++ < 2 ? Effect.andThen(server.kill, server.restart) : Effect.void
+          // The end of the workload may come between the two.
+          return kills++ < 2 ? Effect.uninterruptible(Effect.andThen(server.kill, server.restart)) : Effect.void
         case "holdLock":
           return holdLock(sql, schema, 20 + below(300))
         case "killWriters": {
