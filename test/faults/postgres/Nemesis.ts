@@ -5,12 +5,13 @@
 import type { EmbeddedPostgres } from "@composable-ts/testing/EmbeddedPostgres"
 import type * as PgClient from "@effect/sql-pg/PgClient"
 import { Array, Effect, Fiber, Redacted, Schedule, type Scope } from "effect"
+import type { SqlError } from "effect/sql"
 import { randomUUID } from "node:crypto"
 import { existsSync, mkdtempSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { random as seeded } from "../../../packages/postgres/test/NastyJson.ts"
-import { connect } from "../../../packages/postgres/test/TestLog.ts"
+import { connect, openStore } from "../../../packages/postgres/test/TestLog.ts"
 import { processTable } from "../../../packages/testing/src/internal/processTable.ts"
 import * as Checker from "./Checker.ts"
 import * as Clients from "./Clients.ts"
@@ -27,6 +28,8 @@ export interface Profile {
   readonly streams: number
   /** The faults that may happen. */
   readonly faults: ReadonlyArray<Fault>
+  /** Takes a safeguard out of the schema before anyone begins. */
+  readonly sabotage?: (sql: PgClient.PgClient, schema: string) => Effect.Effect<unknown, SqlError.SqlError>
 }
 
 /** What can happen. */
@@ -151,6 +154,10 @@ export const run = (
     )
 
     yield* sql`CREATE TABLE IF NOT EXISTS public.foreign_rows (n int)`
+    if (profile.sabotage !== undefined) {
+      yield* Effect.scoped(openStore({ url: server.url }, { schema }))
+      yield* profile.sabotage(sql, schema)
+    }
     const foreign = profile.seed % 2 === 0 ? yield* Effect.forkScoped(foreignTransaction(server.url)) : undefined
     let subscribers = yield* startSubscribers
     const writers = yield* Effect.forEach(

@@ -30,6 +30,8 @@ export interface TcpProxy {
   readonly cutAfter: (direction: "request" | "reply", bytes: number) => void
   /** How many of the arranged faults have happened. */
   readonly happened: () => number
+  /** Forwards new connections to this port from now on, and resets the others: as when another server takes over. */
+  readonly retarget: (port: number) => void
   /** Resets every connection. */
   readonly resetAll: () => void
   /** Resets every connection, and refuses any other from now on. */
@@ -44,6 +46,7 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
       const arranged: Array<Fault> = []
       const cuts = { request: new Array<number>(), reply: new Array<number>() }
       let happened = 0
+      let current = target
       /** How much of it goes through before a cut; undefined when there is none. */
       const takeCut = (direction: keyof typeof cuts, data: Buffer): number | undefined => {
         const left = cuts[direction][0]
@@ -63,7 +66,7 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
       }
 
       const forward = (client: Socket): void => {
-        const server = connect(target, "127.0.0.1")
+        const server = connect(current, "127.0.0.1")
         let reply: "pass" | "lose" | "cut" | "last" | "none" = "pass"
         const reset = (): void => {
           client.resetAndDestroy()
@@ -131,6 +134,10 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
           arrange: (fault) => void arranged.push(fault),
           cutAfter: (direction, bytes) => void cuts[direction].push(bytes),
           happened: () => happened,
+          retarget: (port) => {
+            current = port
+            resetAll()
+          },
           resetAll,
           close: () => {
             listener.close()
