@@ -55,7 +55,6 @@ export interface Running {
   readonly kill: Effect.Effect<void>
   /** Waits until it has done its work. Dies when it fails; yields whether it was killed by us. */
   readonly ended: Effect.Effect<"done" | "killed">
-  readonly isRunning: () => boolean
   /** Up to where each of its subscribers has got. */
   readonly positions: () => ReadonlyArray<bigint>
 }
@@ -94,7 +93,6 @@ const launch = (role: Role): Running => {
           : Effect.die(new Error(`${role.name} ended with ${child.exitCode ?? child.signalCode}:\n${errors}`))
       })
     ),
-    isRunning: () => child.exitCode === null && child.signalCode === null,
     positions: () => positions
   }
 }

@@ -32,7 +32,8 @@ layer(ServerLive, { excludeTestServices: true, timeout: "60 seconds" })("a store
           writers: 4,
           operations,
           streams: 4 + seed % 20,
-          faults: Nemesis.faults
+          faults: Nemesis.faults,
+          strikes: operations
         })
         const outcomes: Record<string, number> = {}
         for (const { outcome: { _tag } } of evidence.operations) outcomes[_tag] = (outcomes[_tag] ?? 0) + 1

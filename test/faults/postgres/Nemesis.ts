@@ -28,6 +28,8 @@ export interface Profile {
   readonly streams: number
   /** The faults that may happen. */
   readonly faults: ReadonlyArray<Fault>
+  /** How many of them. */
+  readonly strikes: number
   /** Takes a safeguard out of the schema before anyone begins. */
   readonly sabotage?: (sql: PgClient.PgClient, schema: string) => Effect.Effect<unknown, SqlError.SqlError>
 }
@@ -193,8 +195,9 @@ export const run = (
         case "killWriters": {
           const index = below(writers.length)
           return Effect.gen(function*() {
-            if (!writers[index]!.isRunning()) return
             yield* writers[index]!.kill
+            // One that had done its work needs no successor, and nobody would wait for it.
+            if ((yield* writers[index]!.ended) === "done") return
             writers[index] = yield* startWriters(Math.ceil(profile.operations / 4))
           })
         }
@@ -207,10 +210,10 @@ export const run = (
     }
     const earlier: Array<Checker.Row> = []
     const nemesis = Effect.gen(function*() {
-      while (true) {
+      // So that the work gets done: who strikes for ever can hold it up for ever.
+      for (let strikes = 0; strikes < profile.strikes; strikes++) {
         yield* Effect.sleep(10 + below(150))
-        const fault = profile.faults[below(profile.faults.length)]
-        if (fault === undefined) continue
+        const fault = profile.faults[below(profile.faults.length)]!
         happened[fault] = (happened[fault] ?? 0) + 1
         // The nemesis suffers from its own deeds, and goes on.
         yield* Effect.retry(Effect.catchDefect(strike(fault), Effect.fail), { schedule: pause, times: 100 })
@@ -219,6 +222,7 @@ export const run = (
           if (rows._tag === "Some") earlier.splice(0, Infinity, ...rows.value)
         }
       }
+      return yield* Effect.never
     })
     const workload = Effect.gen(function*() {
       let index = 0

@@ -24,7 +24,8 @@ describe(`many processes (FAULT_SEED=${seed})`, () => {
           writers: 4,
           operations,
           streams: 4,
-          faults: []
+          faults: [],
+          strikes: 0
         })
         assert.deepStrictEqual(Checker.violations(evidence).slice(0, 10), [], `records in ${records}`)
         const count = (tag: string) => evidence.operations.filter(({ outcome }) => outcome._tag === tag).length
@@ -50,6 +51,7 @@ describe(`many processes (FAULT_SEED=${seed})`, () => {
           operations: 30,
           streams: 4,
           faults: ["replyLost", "requestUnanswered"],
+          strikes: 15,
           sabotage: (sql, schema) =>
             Effect.andThen(
               Sabotage.replaceInAppend(sql, schema, [["IF known[command] THEN", "IF false THEN"]]),
