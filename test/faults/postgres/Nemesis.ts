@@ -103,7 +103,8 @@ const foreignTransaction = (url: Redacted.Redacted) =>
 
 const holdLock = (sql: PgClient.PgClient, schema: string, millis: number) =>
   sql.withTransaction(Effect.andThen(
-    sql`SELECT pg_advisory_xact_lock(1129270608, ${`${schema}.events`}::regclass::oid::integer)`,
+    // The log may not be there yet.
+    sql`SELECT pg_advisory_xact_lock(1129270608, to_regclass(${`${schema}.events`})::oid::integer)`,
     Effect.sleep(millis)
   ))
 
