@@ -34,4 +34,4 @@ const program = Effect.scoped(Effect.gen(function*() {
   return { count, last: String(last), ordered }
 }))
 
-console.log(JSON.stringify(await Effect.runPromise(program)))
+process.stdout.write(JSON.stringify(await Effect.runPromise(program)))

@@ -8,7 +8,12 @@ import { join } from "node:path"
 import * as Checker from "./Checker.ts"
 import { type Delivery, markOf, type Operation, readHistory, recorder } from "./Operation.ts"
 
-const row = (place: number, streamId: string, version: number, command: string, commandSize: number | null = null) => {
+const row = (
+  place: number,
+  [streamId, version]: readonly [string, number],
+  command: string,
+  commandSize: number | null = null
+) => {
   const index = commandSize === null ? 1 : 0
   return {
     position: BigInt(place),
@@ -22,11 +27,11 @@ const row = (place: number, streamId: string, version: number, command: string, 
 }
 /** Three commands: two events to a, one to b, one each to a and b. */
 const rows: ReadonlyArray<Checker.Row> = [
-  row(1, "a", 0, "x", 2),
-  row(2, "a", 1, "x"),
-  row(3, "b", 0, "y", 1),
-  row(4, "a", 2, "z", 2),
-  row(5, "b", 1, "z")
+  row(1, ["a", 0], "x", 2),
+  row(2, ["a", 1], "x"),
+  row(3, ["b", 0], "y", 1),
+  row(4, ["a", 2], "z", 2),
+  row(5, ["b", 1], "z")
 ]
 
 type Change = Partial<Pick<Operation, "invoked" | "ended">>
@@ -35,17 +40,16 @@ const append = (
   commandId: string,
   [invoked, ended]: readonly [number, number],
   outcome: Operation["outcome"],
-  parts: ReadonlyArray<readonly [streamId: string, size: number]>,
-  expected: number | "any" = "any"
+  parts: ReadonlyArray<readonly [streamId: string, size: number, expected?: number]>
 ): Operation => ({
   client: "writer",
   call: {
     _tag: "Append",
     commandId,
-    parts: parts.map(([streamId, size]) => ({
+    parts: parts.map(([streamId, size, expected]) => ({
       streamId,
       size,
-      expected: expected === "any" ? { _tag: "Any" } : { _tag: "Exact", version: expected }
+      expected: expected === undefined ? { _tag: "Any" } : { _tag: "Exact", version: expected }
     }))
   },
   invoked: BigInt(invoked),
@@ -81,12 +85,12 @@ const page = (head: number, ...positions: ReadonlyArray<number>): Operation["out
 })
 
 const operations = {
-  x: append("x", [10, 20], stored([1, 2]), [["a", 2]], -1),
-  y: append("y", [30, 40], stored([0, 3]), [["b", 1]], -1),
+  x: append("x", [10, 20], stored([1, 2]), [["a", 2, -1]]),
+  y: append("y", [30, 40], stored([0, 3]), [["b", 1, -1]]),
   z: append("z", [50, 60], stored([2, 4], [1, 5]), [["a", 1], ["b", 1]]),
-  refused: append("w", [25, 45], conflict(1), [["a", 1]], 7),
+  refused: append("w", [25, 45], conflict(1), [["a", 1, 7]]),
   lost: append("v", [25, 26], unknown, [["a", 1]]),
-  repeated: append("y", [70, 75], again(0, 3), [["b", 1]], -1),
+  repeated: append("y", [70, 75], again(0, 3), [["b", 1, -1]]),
   read: {
     client: "reader",
     call: { _tag: "ReadStream", streamId: "a" },
@@ -151,7 +155,7 @@ describe("the checker", () => {
       logged(renamed(rows.slice(2, 3)), [x, y]),
       /^I1: command x, part 0 was told/
     ],
-    ["duplicated: a command is there twice", logged([...rows, row(6, "b", 2, "y", 1)], [x, y, z]), /^I1: .*again/],
+    ["duplicated: a command is there twice", logged([...rows, row(6, ["b", 2], "y", 1)], [x, y, z]), /^I1: .*again/],
     [
       "duplicated: a command stored for the first time twice",
       but("repeated", stored([0, 3])),
@@ -160,7 +164,7 @@ describe("the checker", () => {
     ["duplicated: a duplicate of nothing", but("z", again(2, 4)), /^I1: .*duplicate of nothing/],
     [
       "reordered: against the order of time",
-      logged([row(1, "b", 0, "y", 1), row(2, "a", 0, "x", 2), row(3, "a", 1, "x")], [
+      logged([row(1, ["b", 0], "y", 1), row(2, ["a", 0], "x", 2), row(3, ["a", 1], "x")], [
         { ...x, outcome: stored([1, 3]) },
         { ...y, outcome: stored([0, 1]) }
       ]),
@@ -206,25 +210,25 @@ describe("the checker", () => {
     ["conflict: a version in the midst of a batch", but("refused", conflict(0), { invoked: 5n }), /^conflict/],
     [
       "conflict: the version that was expected",
-      also(append("u", [25, 45], conflict(1, 1), [["a", 1]], 1)),
+      also(append("u", [25, 45], conflict(1, 1), [["a", 1, 1]])),
       /^conflict/
     ],
     ["refused, and there", logged(rows, [x, y, { ...z, outcome: conflict(1) }]), /^I2: command z was refused/],
     [
       "refused, though stored before",
-      also(append("x", [70, 75], conflict(2, -1), [["a", 2]], -1)),
+      also(append("x", [70, 75], conflict(2, -1), [["a", 2, -1]])),
       /^I2: command x was refused/
     ],
     ["told another version", but("y", stored([1, 3])), /^I1/],
     ["told another position", but("y", stored([0, 4])), /^I1/],
     [
       "stored against its expectation",
-      logged(rows, [x, y, append("z", [50, 60], z.outcome, [["a", 1], ["b", 1]], 7)]),
+      logged(rows, [x, y, append("z", [50, 60], z.outcome, [["a", 1, 7], ["b", 1]])]),
       /^I5/
     ],
     [
       "two winners of one version",
-      also(append("t", [12, 20], stored([0, 1]), [["a", 2]], -1)),
+      also(append("t", [12, 20], stored([0, 1]), [["a", 2, -1]])),
       /^I5: x and t both won/
     ],
     ["failed in another way", but("lost", { _tag: "Unexpected", why: "died" }), /died/],

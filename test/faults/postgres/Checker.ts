@@ -6,7 +6,7 @@
  * learnt of a position knows that all before it is committed, and what is invoked later must come behind it, or see it.
  */
 import type { ExpectedVersion } from "@composable-ts/core/ExpectedVersion"
-import { Effect } from "effect"
+import type { Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import * as Invariants from "../../../packages/postgres/test/Invariants.ts"
 import { type Delivery, markOf, type Operation, type Part, type Seen } from "./Operation.ts"

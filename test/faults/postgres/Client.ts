@@ -63,7 +63,12 @@ class Writer {
   /** Commands to send again: they were answered, or not. */
   readonly #again: Array<{ readonly commandId: string; readonly parts: ReadonlyArray<Part> }> = []
 
-  constructor(role: Writers, name: string, seed: number, store: Service, record: Recorder) {
+  constructor(role: Writers, { name, record, seed, store }: {
+    readonly name: string
+    readonly seed: number
+    readonly store: Service
+    readonly record: Recorder
+  }) {
     this.#role = role
     this.#name = name
     this.#random = seeded(seed)
@@ -194,7 +199,7 @@ const write = (role: Writers, record: Recorder) =>
       const store = yield* Effect.retry(open(role, target), patience)
       yield* Effect.forEach(Array.range(1, role.writers), (nr) => {
         const seed = role.seed * 1_009 + i * 101 + nr
-        const writer = new Writer(role, `${role.name}/${i}.${nr}`, seed, store, record)
+        const writer = new Writer(role, { name: `${role.name}/${i}.${nr}`, seed, store, record })
         return Effect.repeat(writer.step, { times: role.operations - 1 })
       }, { concurrency: "unbounded" })
     }), { concurrency: "unbounded", discard: true })

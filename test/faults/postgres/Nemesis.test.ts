@@ -38,7 +38,7 @@ layer(ServerLive, { excludeTestServices: true, timeout: "60 seconds" })("a store
         const outcomes: Record<string, number> = {}
         for (const { outcome: { _tag } } of evidence.operations) outcomes[_tag] = (outcomes[_tag] ?? 0) + 1
         const summary = JSON.stringify({ seed, events: evidence.rows.length, ...outcomes, happened })
-        if (process.env.FAULT_SEEDS !== undefined) console.info(summary)
+        if (process.env.FAULT_SEEDS !== undefined) process.stdout.write(`${summary}\n`)
         assert.deepStrictEqual(Checker.violations(evidence).slice(0, 10), [], `${summary}\nrecords in ${records}`)
         for (const { outcome } of evidence.operations) {
           if (outcome._tag === "Unknown") assert.isTrue(outcome.retryable, outcome.why)

@@ -48,10 +48,10 @@ describe(`many processes (FAULT_SEED=${seed})`, () => {
           seed,
           processes: 1,
           writers: 4,
-          operations: 30,
+          operations: 15,
           streams: 4,
           faults: ["replyLost", "requestUnanswered"],
-          strikes: 15,
+          strikes: 10,
           sabotage: (sql, schema) =>
             Effect.andThen(
               Sabotage.replaceInAppend(sql, schema, [["IF known[command] THEN", "IF false THEN"]]),
@@ -62,6 +62,6 @@ describe(`many processes (FAULT_SEED=${seed})`, () => {
         assert.isTrue(violations.some((violation) => /^I1: .*is there again/.test(violation)), violations.join("\n"))
         rmSync(records, { recursive: true })
       }),
-    60_000
+    120_000
   )
 })
