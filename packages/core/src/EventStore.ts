@@ -18,8 +18,10 @@ import {
   CorruptStream,
   type EventStoreError,
   type LogReadError,
+  PositionBeyondHead,
   type StreamReadError,
-  StreamTombstoned
+  StreamTombstoned,
+  type SubscribeError
 } from "./EventStoreError.ts"
 import type { ExpectedVersion } from "./ExpectedVersion.ts"
 import { refusal, tombstoneRefusal } from "./internal/appendRules.ts"
@@ -245,10 +247,11 @@ export interface Service extends Omit<Operations, "transact" | "tombstone" | "re
   /**
    * Follows the log: what is there, then what comes, without gap or duplicate at the seam. It reads no further ahead than
    * a page, so a slow consumer holds it back. While the store is away (an error that is `retryable`) it waits and says so
-   * in the log; it ends only by interruption, or by an error that does not pass. Events of tombstoned streams come marked
-   * as erased; what decodes events passes over them.
+   * in the log; it ends only by interruption, or by an error that does not pass: also when the log is found to end
+   * before the position that it has reached. Events of tombstoned streams come marked as erased; what decodes events
+   * passes over them.
    */
-  readonly subscribe: (options: SubscribeOptions) => Stream.Stream<RecordedEvent, LogReadError>
+  readonly subscribe: (options: SubscribeOptions) => Stream.Stream<RecordedEvent, SubscribeError>
 }
 
 /**
@@ -323,6 +326,9 @@ const subscribe =
         Effect.gen(function*() {
           if (state.caughtUp) yield* appended
           const page = yield* readPage({ after: state.after, limit: pageSize, names })
+          if (page.head < state.after) {
+            return yield* new PositionBeyondHead({ position: state.after, head: page.head })
+          }
           return [page.events, Option.some({ after: page.position, caughtUp: page.position >= page.head })]
         }))
     }))

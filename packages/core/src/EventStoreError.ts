@@ -156,6 +156,23 @@ export class CorruptLog extends Schema.TaggedError<CorruptLog>()("CorruptLog", {
   }
 }
 
+/**
+ * A subscription stands behind the end of the log, so what it last saw is not there any more: the log was restored from a
+ * backup, a replica that lagged behind took over, or this is another log. Its positions will be given to other events.
+ */
+export class PositionBeyondHead extends Schema.TaggedError<PositionBeyondHead>()("PositionBeyondHead", {
+  /** The position behind which to go on. */
+  position: Schema.BigInt,
+  /** The log's last position; 0 for an empty log. */
+  head: Schema.BigInt
+}) {
+  override get message(): string {
+    return `Cannot follow the log behind position ${this.position}: it ends at ${this.head}. Was it restored, did a ` +
+      "replica that lagged behind take over, or is this another log? What was derived from the lost events must be " +
+      "derived anew, from the beginning or from a position that both logs share."
+  }
+}
+
 /** All that can go wrong in an append. Only the stores of `PersonalData` refuse a shredded subject's data. */
 export type AppendError =
   | VersionConflict
@@ -171,3 +188,6 @@ export type StreamReadError = StreamTombstoned | CorruptStream | EventStoreError
 
 /** All that can go wrong in the reading of the log. */
 export type LogReadError = CorruptLog | EventStoreError
+
+/** All that can go wrong in the following of the log. */
+export type SubscribeError = LogReadError | PositionBeyondHead

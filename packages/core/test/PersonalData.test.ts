@@ -8,8 +8,8 @@ import { EventStore } from "@composable-ts/core/EventStore"
 import {
   EventStoreError,
   InvalidAppend,
-  type LogReadError,
-  type StreamReadError
+  type StreamReadError,
+  type SubscribeError
 } from "@composable-ts/core/EventStoreError"
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import * as Fx from "@composable-ts/core/Fx"
@@ -63,7 +63,7 @@ describe("an event store with personal data", () => {
       assert.deepStrictEqual(Object.keys(email as object), ["$personal", "sealed"])
       assert.deepStrictEqual(rest, { friends: [], plan: "free" })
       assert.notInclude(JSON.stringify(held!.data), secret)
-      const ways: ReadonlyArray<Effect.Effect<ReadonlyArray<RecordedEvent>, StreamReadError | LogReadError>> = [
+      const ways: ReadonlyArray<Effect.Effect<ReadonlyArray<RecordedEvent>, StreamReadError | SubscribeError>> = [
         store.read(stream("1")),
         Effect.map(store.readAll({ after: 0n, limit: 10 }), ({ events }) => events),
         store.readCommand(commandId),

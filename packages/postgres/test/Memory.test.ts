@@ -1,7 +1,7 @@
 /**
  * Reading a long stream, or a long log, holds a page of it in memory, however fast or slow its reader is.
  */
-import type { LogReadError, StreamReadError } from "@composable-ts/core/EventStoreError"
+import type { StreamReadError, SubscribeError } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Metric, Stream } from "effect"
@@ -72,7 +72,7 @@ suite("memory", (_test, control) => {
         const free = yield* Deferred.make<void>()
         const busy = yield* Deferred.make<void>()
         let taken = 0
-        const events: Stream.Stream<RecordedEvent, StreamReadError | LogReadError> = operation === "load"
+        const events: Stream.Stream<RecordedEvent, StreamReadError | SubscribeError> = operation === "load"
           ? log.store.load(stream("a"))
           : log.store.subscribe({ after: 0n })
         yield* Effect.gen(function*() {

@@ -45,6 +45,9 @@ export const forgetCommands: Sabotage = (sql, schema) =>
     yield* replaceIn(sql, `${schema}.append`, [["IF known[command] THEN", "IF false THEN"]])
     yield* replaceIn(sql, `${schema}.append_one`, [["AND NOT EXISTS (", "AND true OR EXISTS ("]])
     yield* sql`DROP INDEX ${sql(schema)}.events_command`
+    // In its place one that refuses nothing: without any, the log is not opened.
+    yield* sql`CREATE UNIQUE INDEX events_command ON ${sql(schema)}.events (command_id, global_position)
+      WHERE command_size IS NOT NULL`
   })
 
 /** Draws positions in the order in which appends begin, as a sequence does, and lets them run at the same time. */

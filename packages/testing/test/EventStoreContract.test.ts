@@ -175,6 +175,23 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
     })
   ],
   [
+    "waits for positions that the log has lost",
+    /behind the end of the log/,
+    (store) => ({
+      subscribe: ({ after, names }) =>
+        Stream.unwrap(
+          Effect.map(store.listen, (appended) =>
+            Stream.paginate(after, (after) =>
+              Effect.map(store.readAll({ after, limit: 500, names }), ({ events, position }) =>
+                [events, Option.some(position)] as const).pipe(
+                  Effect.tap(([events]) =>
+                    events.length === 0 ? appended : Effect.void
+                  )
+                )))
+        )
+    })
+  ],
+  [
     "hears only what comes while someone waits",
     /however late it begins/,
     (store) => ({ listen: Effect.succeed(Effect.orDie(Effect.scoped(Effect.flatten(store.listen)))) })

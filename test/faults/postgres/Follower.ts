@@ -3,7 +3,7 @@
  * fails for a reason that may pass, it subscribes again after the last event that it got.
  */
 import type { Service } from "@composable-ts/core/EventStore"
-import type { LogReadError } from "@composable-ts/core/EventStoreError"
+import type { SubscribeError } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { Effect, Fiber, References, Schedule, type Scope, Stream } from "effect"
 
@@ -11,7 +11,7 @@ export interface Follower {
   /** What it got, in order of arrival. */
   readonly delivered: ReadonlyArray<RecordedEvent>
   /** Waits until it got so many events; fails when it gave up following. */
-  readonly received: (count: number) => Effect.Effect<void, LogReadError>
+  readonly received: (count: number) => Effect.Effect<void, SubscribeError>
 }
 
 const pause = Schedule.spaced("10 millis")
@@ -27,7 +27,7 @@ export const follow = (store: Service): Effect.Effect<Follower, never, Scope.Sco
         Effect.provideService(References.MinimumLogLevel, "Error")
       )
     )
-    const passes = (error: LogReadError) => error._tag === "EventStoreError" && error.retryable
+    const passes = (error: SubscribeError) => error._tag === "EventStoreError" && error.retryable
     const fiber = yield* Effect.forkScoped(Effect.retry(run, { schedule: pause, while: passes }))
     return {
       delivered,

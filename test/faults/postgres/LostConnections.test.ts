@@ -87,10 +87,9 @@ suite("lost connections", (test, control) => {
       `T10 control: without the look-up of command ids, a lost acknowledgement stores twice: ${count} events`,
       (log) =>
         Effect.gen(function*() {
-          const { doomed, open } = yield* proxied(log)
-          // Opened first: a log without its index is not opened.
-          const store = yield* open
           yield* Sabotage.forgetCommands(log.sql, log.schema)
+          const { doomed, open } = yield* proxied(log)
+          const store = yield* open
           yield* store.append(stream("a"), any, several(count), { commandId: doomed("replyLost") })
           const rows = yield* Invariants.readRows(log.sql, log.schema)
           assert.strictEqual(rows.length, 2 * count)

@@ -31,6 +31,11 @@ export interface TcpProxy {
   readonly port: number
   /** Arranges for a fault, to happen once. */
   readonly arrange: (fault: Fault) => void
+  /**
+   * Arranges for a cut in the midst of what flows: so many bytes more in this direction, over whichever connections, and
+   * the connection that carries the last of them is reset on both sides.
+   */
+  readonly cutAfter: (direction: "request" | "reply", bytes: number) => void
   /** How many of the arranged faults have happened. */
   readonly happened: () => number
   /** Forwards nothing any more, in either direction, on connections old and new; they all stay open. */
@@ -39,6 +44,8 @@ export interface TcpProxy {
   readonly silence: (when: (data: Buffer) => boolean) => void
   /** How many sockets are open, two for each connection. */
   readonly open: () => number
+  /** Forwards new connections to this port from now on, and resets the others: as when another server takes over. */
+  readonly retarget: (port: number) => void
   /** Resets every connection. */
   readonly resetAll: () => void
   /** Resets every connection, and refuses any other from now on. */
@@ -54,9 +61,22 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
     Effect.callback<TcpProxy>((resume) => {
       const sockets = new Set<Socket>()
       const arranged: Array<Fault> = []
+      const cuts = { request: new Array<number>(), reply: new Array<number>() }
       let happened = 0
       const silencers = new Map<Socket, (when: (data: Buffer) => boolean) => void>()
       let isBlack = false
+      let current = target
+      /** How much of it goes through before a cut; undefined when there is none. */
+      const takeCut = (direction: keyof typeof cuts, data: Buffer): number | undefined => {
+        const left = cuts[direction][0]
+        if (left === undefined) return undefined
+        if (left > data.length) {
+          cuts[direction][0] = left - data.length
+          return undefined
+        }
+        happened++
+        return cuts[direction].shift()
+      }
       const takeFault = (data: Buffer): Fault["kind"] | undefined => {
         const index = arranged.findIndex(({ when }) => when(data))
         if (index < 0) return undefined
@@ -65,7 +85,7 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
       }
 
       const forward = (client: Socket): void => {
-        const server = connect(target, "127.0.0.1")
+        const server = connect(current, "127.0.0.1")
         let first: Buffer = Buffer.alloc(0)
         let isSilenced = false
         const isSilent = (): boolean => isBlack || isSilenced
@@ -91,6 +111,8 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
         client.on("data", (data: Buffer) => {
           if (first.length < firstBytes) first = Buffer.concat([first, data]).subarray(0, firstBytes)
           if (isSilent()) return
+          const cut = takeCut("request", data)
+          if (cut !== undefined) return void server.write(data.subarray(0, cut), reset)
           switch (takeFault(data)) {
             case "requestLost":
               return reset()
@@ -115,6 +137,8 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
         })
         server.on("data", (data: Buffer) => {
           if (isSilent()) return
+          const cut = takeCut("reply", data)
+          if (cut !== undefined) return void client.write(data.subarray(0, cut), reset)
           switch (reply) {
             case "pass":
               return void client.write(data)
@@ -140,6 +164,7 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
         resume(Effect.succeed({
           port,
           arrange: (fault) => void arranged.push(fault),
+          cutAfter: (direction, bytes) => void cuts[direction].push(bytes),
           happened: () => happened,
           blackhole: () => {
             isBlack = true
@@ -148,6 +173,10 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
             for (const silence of silencers.values()) silence(when)
           },
           open: () => sockets.size,
+          retarget: (port) => {
+            current = port
+            resetAll()
+          },
           resetAll,
           close: () => {
             listener.close()

@@ -85,6 +85,11 @@ const run = (schema: string, migrations: ReadonlyArray<Migration>, lockTimeout: 
       }
       yield* takeFunctionsFromPublic(sql, schema)
     })).pipe(
+      // The migrator makes defects of a failed migration, and the client of a rollback whose connection is lost. Both may
+      // pass, so a caller must be able to see them and try again.
+      Effect.catchDefect((defect) =>
+        isSqlError(defect) || defect instanceof Migrator.MigrationError ? Effect.fail(defect) : Effect.die(defect)
+      ),
       Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
       Effect.catchIf(blocked, (cause) => Effect.fail(new MigrationBlocked({ schema, waited, cause })))
     )

@@ -40,7 +40,7 @@ const patience = "10 seconds"
 export const awake = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.timeoutOrElse(effect, {
     duration: patience,
-    orElse: () => Effect.die(new Error(`an append did not wake the listener within ${patience}`))
+    orElse: () => Effect.die(new Error(`nothing came of it within ${patience}: is the listener woken?`))
   })
 
 export const subscribeCases: ReadonlyArray<Case> = [
@@ -136,6 +136,18 @@ export const subscribeCases: ReadonlyArray<Case> = [
         }
         yield* store.append(freshStream(), noStream, several(2))
         assert.deepEqual(positions(yield* follow(store, after, 2)), positionsAfter(after, 2))
+      })
+  },
+  {
+    name: "subscribe: from behind the end of the log fails at once, for what was there is lost",
+    check: (store) =>
+      Effect.gen(function*() {
+        yield* store.append(freshStream(), noStream, [counted(1)])
+        const head = yield* headOf(store)
+        for (const names of [undefined, [notedName]]) {
+          const beyond = Effect.flip(Stream.runDrain(store.subscribe({ after: head + 1n, names })))
+          assert.deepEqual({ ...yield* awake(beyond) }, { _tag: "PositionBeyondHead", position: head + 1n, head })
+        }
       })
   },
   {
