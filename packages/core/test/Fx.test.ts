@@ -349,7 +349,7 @@ describe("pathOf", () => {
 
   it("of a group is the innermost place that all of it has in common", () => {
     const common = (...paths: ReadonlyArray<Fx.Path>) =>
-      Fx.pathOf(Fx.sequential(Fx.append(opened), ...paths.map((at): Fx.Cancel => ({ ...Fx.cancel("x"), at }))))
+      Fx.pathOf(Fx.sequential(Fx.append(opened), ...paths.map((at): Fx.Cancel => ({ _tag: "Cancel", id: "x", at }))))
     const shop = { key: "shop" }
     assert.deepStrictEqual(common([shop, a], [shop, a]), [shop, a])
     assert.deepStrictEqual(common([shop, a], [shop, b]), [shop])

@@ -15,7 +15,7 @@ import { holdsForAll } from "../src/internal/property.ts"
 import { machineOf } from "../src/internal/scenario/Machine.ts"
 import { agree, type Subject } from "./likeStore/Agreement.ts"
 import { scripts } from "./likeStore/Script.ts"
-import { type Asked, type Do, Feed, handlersOf, Naming, Work } from "./likeStore/World.ts"
+import { type Asked, type Do, type Feed, handlersOf, Naming, type Work } from "./likeStore/World.ts"
 
 const Course = ActionOf.define("Course", {
   commands: { Do: { name: Schema.String, fx: Schema.Unknown as never as Schema.Codec<Fx.AnyFx, unknown> } },

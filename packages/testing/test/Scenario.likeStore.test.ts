@@ -11,7 +11,7 @@ import { holdsForAll } from "../src/internal/property.ts"
 import { machineOf } from "../src/internal/scenario/Machine.ts"
 import { agree, type Subject } from "./likeStore/Agreement.ts"
 import { scripts } from "./likeStore/Script.ts"
-import { type Action, type Asked, Feed, handlersOf, Naming, Work } from "./likeStore/World.ts"
+import { type Action, type Asked, type Feed, handlersOf, Naming, type Work } from "./likeStore/World.ts"
 
 type WantedHere = Fx.Nested<
   | Fx.None
