@@ -21,6 +21,8 @@ describe("CalendarDate", () => {
         "1996-07-04T00:00:00Z",
         "1996-07-04 ",
         " 1996-07-04",
+        "+001996-07-04",
+        "-001996-07-04",
         "11996-07-04",
         "1996-07"
       ]
@@ -32,6 +34,8 @@ describe("CalendarDate", () => {
   it("says what is wrong with it", () => {
     const decode = Schema.decodeUnknownSync(CalendarDate)
     assert.throws(() => decode("1996-02-30"), /Expected a day that exists/)
-    assert.throws(() => decode("today"), /Expected a date such as "1996-07-04"/)
+    for (const text of ["today", "1996-07-04T00:00:00Z", "0000-01-01"]) {
+      assert.throws(() => decode(text), /Expected a date such as "1996-07-04"/)
+    }
   })
 })

@@ -60,6 +60,17 @@ describe("Decimal", () => {
     }
   })
 
+  it("says at once that a number is too long to be written", () => {
+    const encodeAll = Schema.encodeUnknownResult(Decimal, { errors: "all" })
+    for (const number of [BigDecimal.make(1n, 1_000_000_000), BigDecimal.make(1n, -1_000_000_000)]) {
+      const encoded = encodeAll(number)
+      assert.include(
+        Result.isFailure(encoded) ? encoded.failure.message : "",
+        "Expected at most 40 digits before the point and 20 behind it"
+      )
+    }
+  })
+
   it.prop("of any kind survives the wire", [Schema.toType(Decimal)], ([number]) => {
     assert.isTrue(BigDecimal.equals(Result.getOrThrow(decode(encode(number))), number))
   })
