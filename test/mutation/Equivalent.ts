@@ -48,7 +48,12 @@ export const equivalents: ReadonlyArray<Equivalent> = [
     reason: "both make the same records, the one faster than the other"
   },
   { file: record, original: "keys.filter((key) => isOptional(fields, key))", replacement: "keys", reason: twice },
-  { file: record, original: "{ … }", replacement: "{}", reason: "a function that returns nothing returns undefined" },
+  {
+    file: record,
+    original: "{ return undefined }",
+    replacement: "{}",
+    reason: "a function that returns nothing returns undefined"
+  },
   {
     file: "examples/order-processing/src/domain/Decimal.ts",
     original: "scale > -40",

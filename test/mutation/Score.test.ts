@@ -36,7 +36,7 @@ describe("the score of a mutation run", () => {
     const { survivors } = read(report(mutant("Survived"), mutant("Survived", block, "{}")), [])
     assert.deepStrictEqual(survivors.map(({ line, original, replacement }) => [line, original, replacement]), [
       [1, "b === c", "true"],
-      [2, "{ … }", "{}"]
+      [2, "{ stop() }", "{}"]
     ])
   })
 

@@ -54,11 +54,11 @@ export interface Result {
 
 /** The piece of the source that a mutant replaces, on one line. */
 const originalOf = (source: string, { end, start }: ReportedMutant["location"]): string => {
-  const lines = source.split("\n")
-  const first = lines[start.line - 1] ?? ""
-  return start.line === end.line
-    ? first.slice(start.column - 1, end.column - 1)
-    : `${first.slice(start.column - 1)} … ${(lines[end.line - 1] ?? "").slice(0, end.column - 1).trim()}`
+  const lines = source.split("\n").slice(start.line - 1, end.line)
+  const last = lines.length - 1
+  return lines
+    .map((line, i) => line.slice(i === 0 ? start.column - 1 : 0, i === last ? end.column - 1 : undefined).trim())
+    .join(" ")
 }
 
 const isNoticed = (status: string): boolean => status === "Killed" || status === "Timeout"
