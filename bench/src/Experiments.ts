@@ -4,6 +4,7 @@
 import type { Experiment } from "./Contest.ts"
 import * as Append from "./experiments/Append.ts"
 import * as CatchUp from "./experiments/CatchUp.ts"
+import * as Checks from "./experiments/Checks.ts"
 import * as Command from "./experiments/Command.ts"
 import * as Dispatch from "./experiments/Dispatch.ts"
 import * as InMemory from "./experiments/InMemory.ts"
@@ -17,6 +18,7 @@ export const all: ReadonlyArray<Experiment> = [
   ...Command.experiments,
   ...Load.experiments,
   ...InMemory.experiments,
+  ...Checks.experiments,
   ...Dispatch.experiments,
   ...CatchUp.experiments,
   ...Projections.experiments,

@@ -1,7 +1,7 @@
 import * as AggregateTest from "@composable-ts/testing/AggregateTest"
 import { assert, describe, it } from "@effect/vitest"
-import { BigDecimal, Result } from "effect"
-import { Order, order, type OrderDetails, totals } from "../src/domain/Order.ts"
+import { BigDecimal, Result, Schema } from "effect"
+import { Order, order, OrderDetails, OrderState, totals } from "../src/domain/Order.ts"
 import type { OrderLine } from "../src/domain/OrderLine.ts"
 
 const decimal = BigDecimal.fromStringUnsafe
@@ -255,7 +255,47 @@ describe("the totals", () => {
   })
 })
 
+describe("the state", () => {
+  const encode = Schema.encodeUnknownSync(OrderState)
+  const order = Schema.encodeSync(OrderDetails)(details)
+  const shipment = { shipper: "Federal Shipping", shippedOn: "1996-07-16" }
+
+  it("can be written as JSON in every status", () => {
+    assert.deepStrictEqual<unknown>(encode({ status: "New" }), { status: "New" })
+    assert.deepStrictEqual<unknown>(encode({ status: "Placed", order: details }), { status: "Placed", order })
+    assert.deepStrictEqual<unknown>(encode({ status: "Shipped", order: details, ...shipment }), {
+      status: "Shipped",
+      order,
+      ...shipment
+    })
+    assert.deepStrictEqual<unknown>(encode({ status: "Cancelled", order: details, reason: "too dear" }), {
+      status: "Cancelled",
+      order,
+      reason: "too dear"
+    })
+  })
+
+  it("has what belongs to its status", () => {
+    for (const status of ["Placed", "Shipped", "Cancelled", "Lost"]) {
+      assert.throws(() => encode({ status }), Error, undefined, status)
+    }
+  })
+})
+
 describe("the stored form", () => {
+  it("has an address and a customer, each complete", () => {
+    for (
+      const incomplete of [
+        { ...placed, customer: { id: "VINET" } },
+        { ...placed, customer: { ...details.customer, name: "" } },
+        { ...placed, shipTo: { ...details.shipTo, city: "" } },
+        { ...placed, shipTo: { ...details.shipTo, country: undefined } }
+      ]
+    ) {
+      assert.isTrue(Result.isFailure(Order.encode(incomplete as typeof placed)))
+    }
+  })
+
   it("of a placed order has at least one line", () => {
     // @ts-expect-error -- the type says so, too
     assert.isTrue(Result.isFailure(Order.encode({ ...placed, lines: [] })))

@@ -159,7 +159,7 @@ export const evolve = <S, C extends Tag, E extends Tag, R, N>(
   for (const event of events) {
     next = definition.evolve(next, event)
     const reaction = definition.react(next, event, meta)
-    if (reaction._tag !== "None") effects = effects._tag === "None" ? reaction : Fx.all(effects, reaction)
+    if (reaction._tag !== "None") effects = Fx.all(effects, reaction)
   }
   return { refusal: undefined, events, state: next, effects, besides: Fx.none }
 }

@@ -152,7 +152,7 @@ const reducePart = (part: Part, state: State, { _tag: key, action, id }: Action,
       return placed({ key }, state, after, after === null ? Fx.all(Fx.cancelAll, fx) : fx)
     }
     case "CaseOf": {
-      if (id === undefined || (before as { readonly _tag: string })._tag !== id) return [state, Fx.none]
+      if ((before as { readonly _tag: string })._tag !== id) return [state, Fx.none]
       const reducer = part.cases[id]
       if (reducer === undefined) return [state, Fx.none]
       const [after, fx] = reducer(before, action, meta)
@@ -246,9 +246,9 @@ export const combine = <const Rs extends ReadonlyArray<AnyReducer>>(
       const [after, wanted] = reducers[i]!(next, action, meta)
       if (after !== next) fx.push(...removed(foreign[i]!, next, after))
       next = after
-      if (wanted._tag !== "None") fx.push(wanted)
+      fx.push(wanted)
     }
-    return [next, fx.length === 0 ? Fx.none : Fx.all(...fx)]
+    return [next, Fx.all(...fx)]
   }
   return Object.assign(reduce as never, { parts, outcomes })
 }

@@ -475,7 +475,7 @@ export const pathOf = (fx: AnyFx): Path | undefined => {
 
 const common = (a: Path | undefined, b: Path): Path => {
   if (a === undefined) return b
-  const apart = a.findIndex(({ id, key }, i) => key !== b[i]?.key || id !== b[i]?.id)
+  const apart = a.findIndex(({ id, key }, i) => key !== b[i]?.key || id !== b[i]!.id)
   return apart === -1 ? a : a.slice(0, apart)
 }
 

@@ -253,6 +253,24 @@ describe("decode", () => {
     }
   })
 
+  it("hands an upcaster nothing but what fits the older version", () => {
+    const Grown = Action.define("Grown", {
+      commands: {},
+      events: {
+        Grew: Event.v1({}).next({ by: Schema.Int }, (old) => ({ by: Object.keys(old).length }))
+          .next({ by: Schema.Int, unit: Schema.String }, ({ by }) => ({ by, unit: "cm" })),
+        Shrank: Event.v1({ by: Schema.Int }).next({}, () => ({}))
+      }
+    })
+    assert.deepStrictEqual<unknown>(
+      Result.getOrThrow(Grown.decode(recorded("Grew.v1", {}))),
+      Grown.Grew({ by: 0, unit: "cm" })
+    )
+    const error = failure(Grown.decode(recorded("Shrank.v1", { by: "much" })))
+    assert.instanceOf(error, EventDecodeFailed)
+    assert.notInclude(error.message, "upcaster")
+  })
+
   it("is not misled by a body that brings a tag", () => {
     const event = Result.getOrThrow(deposit("Withdrawn.v1", { _tag: "Closed", cents: 1 }))
     assert.deepStrictEqual<unknown>(event, Account.Withdrawn({ cents: 1 }))

@@ -48,6 +48,41 @@ describe("Aggregate", () => {
     assert.deepStrictEqual(fx, Fx.append(Account.Opened({ owner: "Ada", at: 7 })))
   })
 
+  describe("a step", () => {
+    const ring = Fx.cancel("ring")
+    const wait = Fx.cancel("wait")
+    const close = Fx.cancel("close")
+    const taking = (effects: ReturnType<typeof Fx.all<ReadonlyArray<typeof ring>>>) =>
+      Aggregate.step(
+        Aggregate.define(Order, { ...placed, decide: () => Fx.all(Fx.append(Order.Placed()), effects) }),
+        0,
+        Order.Place(),
+        meta
+      )
+
+    it("collects the reactions to all events, in their order", () => {
+      const reacting = Aggregate.define(Order, {
+        ...placed,
+        decide: () => Fx.append(Order.Placed(), Order.Placed()),
+        react: (n) => n === 1 ? ring : wait
+      })
+      assert.deepStrictEqual(Aggregate.step(reacting, 0, Order.Place(), meta), {
+        refusal: undefined,
+        events: [Order.Placed(), Order.Placed()],
+        state: 2,
+        effects: Fx.all(ring, wait),
+        besides: Fx.none
+      })
+    })
+
+    it("leaves what the decision wants besides its events in the groups that it made of it", () => {
+      for (const effects of [Fx.all(ring, wait), Fx.sequential(ring, wait), Fx.parallel(2, ring, wait, close)]) {
+        const { besides, events, state } = taking(effects)
+        assert.deepStrictEqual({ besides, events, state }, { besides: effects, events: [Order.Placed()], state: 1 })
+      }
+    })
+  })
+
   it("a decision's several events are in its order", () => {
     assert.deepStrictEqual(
       account.decide(open, Account.Close(), meta),

@@ -127,6 +127,16 @@ describe("compose", () => {
     }
   })
 
+  it("so do those of a case that has no reducer", () => {
+    const idle = (state: Off | Clock, _action: typeof increment) => Reducer.step(state)
+    const parts = Compose.compose({ phase: Compose.caseOf({ Off: idle }) })
+    const before = { phase: fresh }
+    assert.deepStrictEqual<unknown>(parts(before, { _tag: "phase", id: "Clock" as "Off", action: increment }, meta), [
+      before,
+      Fx.none
+    ])
+  })
+
   it("so do actions of nobody, also where a name is one that every object has", () => {
     const odd = ["unknown", "constructor", "toString", "__proto__", "hasOwnProperty"]
     for (const tag of odd) {
@@ -378,6 +388,54 @@ describe("removal", () => {
     ])
   })
 
+  it("by a feature with parts of its own is cancelled once", () => {
+    const gone = (_state: number, _action: typeof increment): Reducer.Step<number | null> => Reducer.step(null)
+    const box = Compose.compose({ box: Compose.optional(gone) })
+    const note = (state: Reducer.StateOf<typeof box>, _action: Reducer.ActionOf<typeof box>) => Reducer.step(state)
+    assert.deepStrictEqual<unknown>(
+      Compose.combine(box, note)({ box: 1 }, { _tag: "box", action: increment }, meta),
+      [{ box: null }, Fx.within({ key: "box" }, Fx.cancelAll)]
+    )
+  })
+
+  it("of what a case has within it is seen, and of what has no reducer nothing is asked", () => {
+    const hinted = Compose.compose({ hint: Compose.optional(counter) })
+    interface Open {
+      readonly _tag: "Open"
+      readonly hint: number | null
+    }
+    const open = Compose.combine(
+      hinted,
+      (state: Open, _action: Reducer.ActionOf<typeof hinted>) => Reducer.step(state)
+    )
+    const parts = Compose.compose({ window: Compose.caseOf({ Open: open }) })
+    type Setting = { readonly _tag: "Set"; readonly window: Open }
+    const both = Compose.combine(
+      parts,
+      (state: Reducer.StateOf<typeof parts>, action: Reducer.ActionOf<typeof parts> | Setting) =>
+        Reducer.step(action._tag === "Set" ? { window: action.window } : state)
+    )
+    const fxOf = (window: Open, next: Open) => both({ window }, { _tag: "Set", window: next }, meta)[1]
+    assert.deepStrictEqual<unknown>(fxOf({ _tag: "Open", hint: 1 }, { _tag: "Open", hint: null }), {
+      _tag: "CancelAll",
+      at: [{ key: "window", id: "Open" }, { key: "hint" }]
+    })
+    const shut = { _tag: "Shut" as "Open", hint: 1 }
+    assert.deepStrictEqual<unknown>(fxOf(shut, { ...shut, hint: null }), Fx.none)
+  })
+
+  it("is not what happens to a part that appears", () => {
+    const inner = Compose.compose({ inner: Compose.optional(counter) })
+    const parts = Compose.compose({ box: Compose.optional(inner) })
+    type Whole = Reducer.StateOf<typeof parts>
+    const open = (_state: Whole, action: Reducer.ActionOf<typeof parts> | { readonly _tag: "Open" }) =>
+      Reducer.step<Whole>(action._tag === "Open" ? { box: { inner: null } } : { box: null })
+    assert.deepStrictEqual<unknown>(Compose.combine(parts, open)({ box: null }, { _tag: "Open" }, meta), [
+      { box: { inner: null } },
+      Fx.none
+    ])
+  })
+
   it("by a reducer that was combined of several is seen just the same", () => {
     const idle = (state: App, _action: Reducer.ActionOf<typeof app> | Removal) => Reducer.step(state)
     assert.deepStrictEqual(
@@ -388,6 +446,31 @@ describe("removal", () => {
 })
 
 describe("outcomes", () => {
+  it("are found at the place of who asked, and nowhere else", () => {
+    const whole = Compose.compose({ left: clock, right: counter, phase: Compose.caseOf({ Clock: clock }) })
+    const { Look: own } = clock.outcomes
+    assert.strictEqual(Compose.outcomeOf(clock, [], "Look"), own)
+    assert.strictEqual(Compose.outcomeOf(whole, [{ key: "left" }], "Look"), own)
+    assert.strictEqual(Compose.outcomeOf(whole, [{ key: "phase", id: "Clock" }], "Look"), own)
+    assert.strictEqual(
+      Compose.outcomeOf(Compose.combine(clock, (state: Clock) => Reducer.step(state)), [], "Look"),
+      own
+    )
+    for (
+      const [reducer, at, name] of [
+        [clock, [], "Listen"],
+        [counter, [], "Look"],
+        [counter, [{ key: "left" }], "Look"],
+        [whole, [], "Look"],
+        [whole, [{ key: "right" }], "Look"],
+        [whole, [{ key: "middle" }], "Look"],
+        [whole, [{ key: "phase", id: "Off" }], "Look"]
+      ] as const
+    ) {
+      assert.isUndefined(Compose.outcomeOf(reducer, at, name), JSON.stringify([at, name]))
+    }
+  })
+
   it.effect("come back to where the task was asked for, however deep", () =>
     Effect.gen(function*() {
       const street = Compose.compose({ houses: Compose.each(Compose.compose({ hall: Compose.optional(app) })) })

@@ -335,6 +335,56 @@ describe("within", () => {
   })
 })
 
+describe("pathOf", () => {
+  const a = { key: "orders", id: "a" }
+  const b = { key: "orders", id: "b" }
+  const stop = Fx.within(a, Fx.cancel("x"))
+
+  it("is where a description reports to; what is the whole's own reports to nobody", () => {
+    assert.deepStrictEqual(Fx.pathOf(Fx.cancelAll), [])
+    assert.deepStrictEqual(Fx.pathOf(Fx.within({ key: "shop" }, stop)), [{ key: "shop" }, a])
+    assert.isUndefined(Fx.pathOf(Fx.append(opened)))
+    assert.isUndefined(Fx.pathOf(Fx.sequential(Fx.append(opened), Fx.reject({ _tag: "No" }))))
+  })
+
+  it("of a group is the innermost place that all of it has in common", () => {
+    const common = (...paths: ReadonlyArray<Fx.Path>) =>
+      Fx.pathOf(Fx.sequential(Fx.append(opened), ...paths.map((at): Fx.Cancel => ({ _tag: "Cancel", id: "x", at }))))
+    const shop = { key: "shop" }
+    assert.deepStrictEqual(common([shop, a], [shop, a]), [shop, a])
+    assert.deepStrictEqual(common([shop, a], [shop, b]), [shop])
+    assert.deepStrictEqual(common([shop, a], [shop, { key: "carts", id: "a" }]), [shop])
+    assert.deepStrictEqual(common([shop, a], [shop]), [shop])
+    assert.deepStrictEqual(common([shop], [shop, a]), [shop])
+    assert.deepStrictEqual(common([shop, a], [{ key: "bar" }, a]), [])
+    assert.deepStrictEqual(common([shop, a], [shop, a], [shop, b], []), [])
+  })
+})
+
+describe("placeOf", () => {
+  it("tells every two places apart, and begins with another exactly where it lies within it", () => {
+    const places: ReadonlyArray<Fx.Path> = [
+      [],
+      [{ key: "shop" }],
+      [{ key: "shop", id: "1" }],
+      [{ key: "shop", id: "12" }],
+      [{ key: "shops" }],
+      [{ key: "shop" }, { key: "1" }],
+      [{ key: "shop" }, { key: "orders", id: "1" }],
+      [{ key: "shop" }, { key: "orders", id: "1" }, { key: "lines" }]
+    ]
+    for (const [i, inner] of places.entries()) {
+      for (const [j, outer] of places.entries()) {
+        const lies = outer.length <= inner.length &&
+          outer.every((segment, k) => segment.key === inner[k]!.key && segment.id === inner[k]!.id)
+        assert.strictEqual(Fx.placeOf(inner).startsWith(Fx.placeOf(outer)), lies, `${i} in ${j}`)
+        assert.strictEqual(Fx.placeOf(inner) === Fx.placeOf(outer), i === j)
+      }
+    }
+    assert.strictEqual(Fx.placeOf([{ key: "a" }, { key: "b", id: "1" }]), `/["a",null]/["b","1"]`)
+  })
+})
+
 describe("render", () => {
   const rendered: ReadonlyArray<readonly [fx: Fx.AnyFx, text: string]> = [
     [Fx.none, "nothing"],

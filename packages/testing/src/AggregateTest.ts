@@ -7,13 +7,9 @@ import type { Meta } from "@composable-ts/core/Action"
 import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as Fx from "@composable-ts/core/Fx"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
-import { palette } from "./internal/colour.ts"
-import { equal } from "./internal/differences.ts"
-import { leaves } from "./internal/leaves.ts"
-import { shown } from "./internal/shown.ts"
+import { accompanying, among, inline, RuleBroken, same } from "./internal/rule.ts"
 
 type Tag = { readonly _tag: string }
 
@@ -94,18 +90,7 @@ export type Replay<S, C, E, R> =
 /** A rule of an aggregate, as an example. */
 export type Rule<S, C, E, R> = Decision<S, C, E, R> | Replay<S, C, E, R>
 
-/** An aggregate does not do what a rule says. Test runners show `expected` and `actual` as a diff. */
-export class RuleBroken extends Error {
-  override readonly name = "RuleBroken"
-  readonly expected: unknown
-  readonly actual: unknown
-
-  constructor(message: string, expected: unknown, actual: unknown) {
-    super(message)
-    this.expected = expected
-    this.actual = actual
-  }
-}
+export { RuleBroken } from "./internal/rule.ts"
 
 /**
  * Checks that an aggregate does what a rule says. Throws {@link RuleBroken} when it does not; the message names what
@@ -172,7 +157,7 @@ const verify = <S, C extends Tag, E extends Tag, R, N>(
   if (rule.thenAmongEffects === undefined) {
     return same(`what else ${run.command} has done`, rule.thenEffects ?? Fx.none, run.effects)
   }
-  among(rule.thenAmongEffects, run)
+  among(rule.thenAmongEffects, run.effects, run.command)
 }
 
 /** The state that the past leads to. */
@@ -223,14 +208,7 @@ const decideAll = <S, C extends Tag, E extends Tag, R, N>(
   let effects: Fx.AnyFx = Fx.none
   let state = from
   for (const [index, command] of commands.entries()) {
-    const id = meta.id ?? `command-${index + 1}`
-    const { refusal, ...next } = Aggregate.step(aggregate, state, command, {
-      id,
-      time: 0,
-      correlationId: id,
-      causationId: id,
-      ...meta
-    })
+    const { refusal, ...next } = Aggregate.step(aggregate, state, command, accompanying(`command-${index + 1}`, meta))
     if (refusal !== undefined) {
       if (index === commands.length - 1) return { command: command._tag, events, state, effects, refusal }
       throw new RuleBroken(
@@ -266,27 +244,3 @@ const refused = <S, E, R>(expected: R, { command, events, refusal }: Run<S, E, R
     { events }
   )
 }
-
-const among = <S, E, R>(expected: ReadonlyArray<Fx.AnyFx>, { command, effects }: Run<S, E, R>): void => {
-  const done = leaves(effects)
-  const missing = expected.flatMap(leaves).find((wanted) => !done.some((leaf) => equal(wanted, leaf)))
-  if (missing === undefined) return
-  throw new RuleBroken(
-    `Expected ${command} to have this done, among others:\n  ${Fx.render(missing)}\nbut ` +
-      (done.length === 0 ? "nothing is done" : `this is done:\n  ${done.map(Fx.render).join("\n  ")}`),
-    missing,
-    done
-  )
-}
-
-/** Throws unless the two are equal by structure. */
-const same = (what: string, expected: unknown, actual: unknown): void => {
-  if (equal(expected, actual)) return
-  throw new RuleBroken(
-    `Not ${what} that the rule expects:\n${shown(expected, actual, palette())}`,
-    expected,
-    actual
-  )
-}
-
-const inline = (value: unknown): string => Formatter.format(value)

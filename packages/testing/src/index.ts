@@ -4,8 +4,10 @@
  */
 export * as AggregateTest from "./AggregateTest.ts"
 export * as EmbeddedPostgres from "./EmbeddedPostgres.ts"
+export * as FastCheck from "./FastCheck.ts"
 export * as Laws from "./Laws.ts"
 export * as ModelTest from "./ModelTest.ts"
+export * as ReducerTest from "./ReducerTest.ts"
 export * as Scenario from "./Scenario.ts"
 export * as TestDatabase from "./TestDatabase.ts"
 export * as TestStore from "./TestStore.ts"

@@ -14,19 +14,35 @@ const plainNotation = /^-?\d{1,40}(\.\d{1,20})?$/
 export const format = (number: Decimal, leastDecimals = 2): string => {
   const decimals = Math.max(BigDecimal.normalize(number).scale, leastDecimals)
   const { value } = BigDecimal.scale(number, decimals)
-  const digits = `${value < 0n ? -value : value}`.padStart(decimals + 1, "0")
+  const isNegative = value < 0n
+  const digits = `${isNegative ? -value : value}`.padStart(decimals + 1, "0")
   const point = digits.length - decimals
-  const sign = value < 0n ? "-" : ""
+  const sign = isNegative ? "-" : ""
   return decimals === 0 ? `${sign}${digits}` : `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
 }
 
 const message = "Expected a decimal number in quotes, such as \"14.00\""
 
+const limit = BigDecimal.make(1n, -40)
+
+/** What {@link plainNotation} has room for. Other numbers are none of ours: they could be reckoned with, but not stored. */
+const Writable = Schema.BigDecimal.check(
+  Schema.isBetweenBigDecimal({ minimum: BigDecimal.negate(limit), maximum: limit }),
+  Schema.makeFilter(({ scale: given, value }) => {
+    // A copy, because normalising leaves its result in the number, which would then no longer equal its like by structure.
+    const number = BigDecimal.make(value, given)
+    const { scale } = BigDecimal.normalize(number)
+    // Looked at before it is written out: a short number may stand for a gigabyte of zeros.
+    return (scale <= 20 && scale > -40 && plainNotation.test(format(number))) ||
+      "Expected at most 40 digits before the point and 20 behind it"
+  })
+)
+
 /** A decimal number on the wire. */
 export const Decimal = Schema.String.annotate({ message })
   .check(Schema.isPattern(plainNotation, { message }))
   .pipe(Schema.decodeTo(
-    Schema.BigDecimal,
+    Writable,
     SchemaTransformation.transform({
       decode: BigDecimal.fromStringUnsafe,
       encode: (number: Decimal) => format(number)

@@ -14,8 +14,6 @@ const nothing: ReadonlyArray<never> = Object.freeze([])
 /** A refusal anywhere refuses the whole; events anywhere are stored together, before anything else is done. */
 export const decisionOf = <E, R>(fx: Fx.AnyFx): Decision<E, R> => {
   switch (fx._tag) {
-    case "None":
-      return { events: nothing, refusal: undefined, rest: fx }
     case "Append":
       return { events: fx.events as ReadonlyArray<E>, refusal: undefined, rest: Fx.none }
     case "Reject":

@@ -12,6 +12,7 @@ import * as Task from "@composable-ts/core/Task"
 import type { EventIn, ReasonIn } from "@composable-ts/testing/Matchers"
 import { expect } from "@effect/vitest"
 import { Schema } from "effect"
+import { expect as plain } from "vitest"
 
 type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
 type Proof<Claim extends true> = Claim
@@ -54,3 +55,11 @@ expect(decided).toPerform(Mail, 5)
 expect(decided).toPerform("Mail")
 // @ts-expect-error -- no such matcher
 expect(decided).toHaveAppendid()
+
+// vitest's own `expect` is the same one.
+plain(decided).toHaveAppended(Door.Opened({ by: "Ada" }))
+plain(decided).toPerform(Mail, "hello")
+// @ts-expect-error -- a command is no event
+plain(decided).toHaveAppended(Door.Open())
+// @ts-expect-error -- another input than the task's
+plain(decided).toPerform(Mail, 5)

@@ -61,13 +61,10 @@ export interface Group extends Common {
 /** How something went. What is cancelled ends its sequence without a word: whoever cancels knows. */
 export type Ended = "well" | "failed" | "cancelled"
 
-/** What was cancelled of a group: those of its members that had not begun by then never do. */
-export interface Cancelled {
-  readonly keys: ReadonlyArray<string>
-  readonly places: ReadonlyArray<string>
-}
-
 export type Node = Leaf | Group
+
+/** An effect that sends an action, and where it came from. */
+export type Sender = Pick<Leaf, "cause" | "origin" | "fx">
 export type Context = Omit<Common, "id">
 
 /** What can be ended from outside, where it stands, and the name it goes by there. */
