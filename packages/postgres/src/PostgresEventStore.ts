@@ -184,34 +184,51 @@ const rows = (
 /**
  * Positions are dense, so a page is a range of positions, whatever a filter leaves of it. The head is read in the same
  * statement, hence in the same snapshot: nothing can be committed between the two.
+ *
+ * A stream's partition comes from the SHA-256 of its id. PostgreSQL's own hash functions are faster, but it promises
+ * nobody that they stay the same, and a stream that changed its partition would be read twice or not at all.
  */
 const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["readAll"] => {
-  const select = (filter: string) => `
-    SELECT head, ${columns} FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS log
+  const select = (...filters: ReadonlyArray<string>) => `
+    SELECT log.head,
+      (SELECT event_id FROM ${schema}.events WHERE global_position = $1),
+      (SELECT event_id FROM ${schema}.events WHERE global_position = least($1 + $2, log.head)),
+      page.* FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS log
     LEFT JOIN LATERAL (
       SELECT ${columns} FROM ${schema}.events
-      WHERE global_position > $1 AND global_position <= $1 + $2 ${filter}
-    ) AS page ON true ORDER BY global_position`
-  const all = select("")
-  const some = select("AND split_part(type, '.', 1) = ANY($3)")
-  return ({ after, limit, names }) => {
+      WHERE global_position > $1 AND global_position <= $1 + $2 ${filters.map((filter) => `AND ${filter}`).join(" ")}
+    ) AS page ON true ORDER BY page.global_position`
+  const named = (parameter: number) => `split_part(type, '.', 1) = ANY($${parameter})`
+  const within = (count: number, index: number) =>
+    `('x' || encode(substr(sha256(convert_to(stream_id, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint % $${count} = $${index}`
+  const all = select()
+  const some = select(named(3))
+  const part = select(within(3, 4))
+  const someOfPart = select(within(3, 4), named(5))
+  return ({ after, limit, names, partition }) => {
+    const range = partition === undefined ? [after, limit] : [after, limit, partition.count, partition.index]
     const statement = names === undefined
-      ? client.unsafe(all, [after, limit])
-      : client.unsafe(some, [after, limit, names])
+      ? client.unsafe(partition === undefined ? all : part, range)
+      : client.unsafe(partition === undefined ? some : someOfPart, [...range, names])
     return Effect.mapBoth(statement.values, {
       onFailure: failed("read the log"),
       onSuccess: (values) => {
-        const head = values[0]![0] as bigint
+        const [head, previous, last, first] = values[0]! as unknown as PageHead
         const end = after + BigInt(limit)
         return {
-          events: values[0]![1] === null ? [] : values.map((row) => recorded(row.slice(1))),
+          events: first === null ? [] : values.map((row) => recorded(row.slice(3))),
           position: end < head ? end : head > after ? head : after,
-          head
+          head,
+          previousEventId: previous ?? undefined,
+          lastEventId: after > head ? undefined : last ?? undefined
         }
       }
     })
   }
 }
+
+/** What each row of a page begins with, and the event's first column. */
+type PageHead = readonly [head: bigint, previous: string | null, last: string | null, first: string | null]
 
 const makeReadCommand = (client: PgClient, schema: string): EventStore.Operations["readCommand"] => {
   const text = `
