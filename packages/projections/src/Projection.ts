@@ -16,8 +16,9 @@ import * as Subscription from "./Subscription.ts"
 type Tag = { readonly _tag: string }
 
 /** A projection: `E` how its handlers fail, `R` what they need. */
-export interface Projection<out E, out R> extends Subscription.Subscription<E | DecodeError, R> {
+export interface Projection<out E, out R> extends Subscription.Subscription<R> {
   readonly setUp: Effect.Effect<void, E, R>
+  readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, E | DecodeError, R>
 }
 
 type DecodeError = UnknownEventType | EventDecodeFailed

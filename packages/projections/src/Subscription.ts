@@ -35,22 +35,22 @@ import { patiently } from "./internal/failures.ts"
 import * as Progress from "./internal/progress.ts"
 import { migrate } from "./internal/schema.ts"
 import { onNotification } from "./internal/signals.ts"
-import { type Ended, failsAs, nameOf, work } from "./internal/worker.ts"
+import { type Ended, failsAs, nameOf, sameLog, work } from "./internal/worker.ts"
 import * as Lease from "./Lease.ts"
-import { LeaseLost, PartitionsChanged } from "./ProjectionError.ts"
+import { CheckpointMissing, LeaseLost, PartitionsChanged } from "./ProjectionError.ts"
 import * as Start from "./Start.ts"
 
-/** A subscription whose events take effect in the database of its checkpoint: `E` how that fails, `R` what it needs. */
-export interface Subscription<out E, out R> extends Lease.Subscriber {
+/** A subscription whose events take effect in the database of its checkpoint; `R` is what that needs. */
+export interface Subscription<out R> extends Lease.Subscriber {
   /** The names of the events that it reads; the database filters the rest. */
   readonly events: ReadonlyArray<string>
   /** Into how many parts the log's streams are divided, each read in order, all at the same time. */
   readonly partitions: number
   readonly startFrom: Start.Start
   /** Runs once, in one transaction with the first checkpoints. */
-  readonly setUp: Effect.Effect<void, E, R>
+  readonly setUp: Effect.Effect<void, unknown, R>
   /** Applies some events, in order of global position, in the transaction that moves the checkpoint. */
-  readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, E, R>
+  readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, unknown, R>
 }
 
 /** Why a subscription does not go on. */
@@ -60,16 +60,19 @@ export type Stopped = Ended | PartitionsChanged
 export type Requirements = EventStore | PgClient.PgClient
 
 /** What the handlers of some subscriptions need; the `SqlClient` is provided: the `PgClient`, in the transaction. */
-export type Needs<S> = S extends Subscription<infer _E, infer R> ? Exclude<R, SqlClient.SqlClient> : never
+export type Needs<S> = S extends Subscription<infer R> ? Exclude<R, SqlClient.SqlClient> : never
 
 /** Any subscriptions. */
-export type Several = NonEmptyReadonlyArray<Subscription<unknown, unknown>>
+export type Several = NonEmptyReadonlyArray<Subscription<unknown>>
 
 /** What a set-up fails to apply. */
 const beforeFirst = { after: 0n, upTo: 0n }
 
-/** Makes the tables and the first checkpoints in one transaction, in whichever process comes first. */
-const prepare = <E, R>(subscription: Subscription<E, R>) =>
+/**
+ * Makes the tables and the first checkpoints in one transaction, in whichever process comes first; and makes sure that
+ * what was read before is the same log, also for a process that will only stand by.
+ */
+const prepare = <R>(subscription: Subscription<R>) =>
   Effect.gen(function*() {
     const { name: projection, partitions: declared, version } = subscription
     const checkpoints = yield* Checkpoint.Checkpoints
@@ -85,6 +88,11 @@ const prepare = <E, R>(subscription: Subscription<E, R>) =>
     }
     if (begun.length !== declared) {
       return yield* new PartitionsChanged({ projection, version, declared, begun: begun.length })
+    }
+    const events = yield* EventStore
+    for (const checkpoint of begun) {
+      const page = yield* events.readAll({ after: checkpoint.position, limit: 0 })
+      yield* sameLog({ ...subscription, partition: checkpoint.partition }, checkpoint, page)
     }
   }).pipe(patiently(nameOf(subscription)))
 
@@ -198,7 +206,7 @@ const start = (subscriptions: Several) =>
 const prepareAll = (subscriptions: Several) =>
   Effect.gen(function*() {
     yield* migrate.pipe(failsAs(subscriptions[0], beforeFirst), patiently(nameOf(subscriptions[0])))
-    const ready: Array<Subscription<unknown, unknown>> = []
+    const ready: Array<Subscription<unknown>> = []
     let first: Cause.Cause<Stopped> | undefined
     for (const subscription of subscriptions) {
       const exit = yield* Effect.exit(prepare(subscription))
@@ -243,7 +251,7 @@ export const run = <S extends Several>(
 const lookAfter: Duration.Input = "1 second"
 
 /** Waits until a subscription has been brought to a position, by this process or by others. */
-const untilAt = (subscription: Subscription<unknown, unknown>, target: bigint, { client, progress }: Running) =>
+const untilAt = (subscription: Subscription<unknown>, target: bigint, { client, progress }: Running) =>
   Effect.gen(function*() {
     const checkpoints = yield* Checkpoint.Checkpoints
     const moves = yield* Queue.sliding<void>(1)
@@ -257,6 +265,7 @@ const untilAt = (subscription: Subscription<unknown, unknown>, target: bigint, {
       const known = here.includes(undefined)
         ? (yield* patiently(nameOf(subscription))(checkpoints.read(subscription))).map(({ position }) => position)
         : here
+      if (known.length < partitions) return yield* new CheckpointMissing({ projection: name, version })
       if (known.every((position) => position !== undefined && position >= target)) return
       yield* Effect.timeoutOption(Queue.take(moves), lookAfter)
     }
@@ -266,8 +275,8 @@ const untilAt = (subscription: Subscription<unknown, unknown>, target: bigint, {
  * Brings a read model up to date with the log as it is now, together with whoever else runs the subscription, and returns
  * the position that it has reached.
  */
-export const catchUp = <E, R>(
-  subscription: Subscription<E, R>
+export const catchUp = <R>(
+  subscription: Subscription<R>
 ): Effect.Effect<bigint, Stopped, Exclude<R, SqlClient.SqlClient> | Requirements> =>
   needing(
     Effect.gen(function*() {
@@ -278,6 +287,9 @@ export const catchUp = <E, R>(
         Effect.raceFirst(untilAt(subscription, head, running), running.ended)))
       const checkpoints = yield* Checkpoint.Checkpoints
       const reached = yield* patiently(nameOf(subscription))(checkpoints.read(subscription))
+      if (reached.length === 0) {
+        return yield* new CheckpointMissing({ projection: subscription.name, version: subscription.version })
+      }
       return reached.map(({ position }) => position).reduce((least, position) => position < least ? position : least)
     }).pipe(onReadModel)
   )

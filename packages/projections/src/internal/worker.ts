@@ -16,7 +16,7 @@ import * as Latch from "effect/Latch"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { Checkpoints, type Mark } from "../Checkpoint.ts"
-import type { Held, Subscriber } from "../Lease.ts"
+import type { Held, Part, Subscriber } from "../Lease.ts"
 import {
   CheckpointAhead,
   type CheckpointMissing,
@@ -59,8 +59,8 @@ export const failsAs = (
   )
 
 /** Fails unless a page that was read from a mark belongs to the log that was read up to there. */
-const sameLog = (held: Held, mark: Mark, page: LogPage): Effect.Effect<void, CheckpointAhead | LogMismatch> => {
-  const { name: projection, partition, version } = held
+export const sameLog = (part: Part, mark: Mark, page: LogPage): Effect.Effect<void, CheckpointAhead | LogMismatch> => {
+  const { name: projection, partition, version } = part
   const { eventId: read, position } = mark
   if (page.head < position) {
     return Effect.fail(new CheckpointAhead({ projection, version, checkpoint: position, head: page.head }))
@@ -73,8 +73,8 @@ const sameLog = (held: Held, mark: Mark, page: LogPage): Effect.Effect<void, Che
 const endOf = ({ lastEventId, position }: LogPage): Mark => ({ position, eventId: lastEventId })
 
 /** Works until it shall leave. */
-export const work = <E, R>(
-  subscription: Subscription<E, R>,
+export const work = <R>(
+  subscription: Subscription<R>,
   held: Held,
   { leaving, moved }: Surroundings
 ): Effect.Effect<void, Ended | LeaseLost, R | EventStore | SqlClient.SqlClient | Checkpoints> => {
