@@ -38,8 +38,8 @@ export interface Service {
   /** The subscriber's checkpoints by partition; none before {@link Service.begin}. */
   readonly read: (subscriber: Subscriber) => Effect.Effect<ReadonlyArray<Checkpoint>, SqlError>
   /**
-   * Makes a subscriber's checkpoints and leases, free to take, in the caller's transaction, unless they are there. Tells
-   * whether it made them. One that comes second waits until the first commits.
+   * Makes a subscriber's checkpoints in the caller's transaction, unless they are there. Tells whether it made them. One
+   * that comes second waits until the first commits.
    */
   readonly begin: (subscriber: Subscriber, partitions: number, from: Mark) => Effect.Effect<boolean, SqlError>
   /**
@@ -70,7 +70,7 @@ const marker = ({ name, partition, version }: Part): string =>
   `composable-ts checkpoint ${version} ${partition} of ${name}`
 
 /** How long to wait for an earlier owner's transaction before its session is ended. */
-const patience = "200ms"
+const patience = "1s"
 
 /** The checkpoints of the `SqlClient`'s database. */
 export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.gen(function*() {
@@ -89,12 +89,9 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
   const begin: Service["begin"] = ({ name, version }, partitions, { eventId, position }) =>
     Effect.map(
       sql.unsafe(
-        `WITH made AS (
-          INSERT INTO ${table} (projection, version, partition, position, event_id)
-          SELECT $1::text, $2::int, partition, $4::bigint, $5::uuid FROM generate_series(0, $3::int - 1) AS partition
-          ON CONFLICT DO NOTHING RETURNING partition
-        ) INSERT INTO ${schema}.leases (projection, version, partition) SELECT $1::text, $2::int, partition FROM made
-        ON CONFLICT DO NOTHING RETURNING partition`,
+        `INSERT INTO ${table} (projection, version, partition, position, event_id)
+         SELECT $1::text, $2::int, partition, $4::bigint, $5::uuid FROM generate_series(0, $3::int - 1) AS partition
+         ON CONFLICT DO NOTHING RETURNING partition`,
         [name, version, partitions, position, eventId ?? null]
       ),
       (rows) => rows.length > 0

@@ -58,6 +58,8 @@ export interface Survey {
 
 /** The leases of a database. */
 export interface Service {
+  /** Makes a subscriber's leases, free to take, unless they are there. */
+  readonly declare: (subscriber: Subscriber, partitions: number) => Effect.Effect<void, SqlError>
   /**
    * Says that a process lives and runs these subscribers, and renews the leases that it owns, expired ones too unless
    * somebody took them. Returns those.
@@ -118,6 +120,13 @@ const held = ({ epoch, partition, projection, version }: Row): Held => ({ name: 
 export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
   const time = Duration.toMillis(Duration.fromInputUnsafe(yield* Time))
+
+  const declare: Service["declare"] = ({ name, version }, partitions) =>
+    Effect.asVoid(sql.unsafe(
+      `INSERT INTO ${table} (projection, version, partition)
+       SELECT $1::text, $2::int, partition FROM generate_series(0, $3::int - 1) AS partition ON CONFLICT DO NOTHING`,
+      [name, version, partitions]
+    ))
 
   const renew: Service["renew"] = (member, subscribers) =>
     Effect.map(
@@ -204,7 +213,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       [member, name, version]
     ))
 
-  return { renew, survey, take, release, leave }
+  return { declare, renew, survey, take, release, leave }
 })
 
 /** Provides the leases of the `SqlClient`'s database, whose tables must be there. */

@@ -184,6 +184,9 @@ const start = (subscriptions: Several) =>
       return lookAgainIn === undefined ? beat : Duration.min(lookAgainIn, beat)
     })
 
+    for (const subscription of subscriptions) {
+      yield* patiently(nameOf(subscription))(leases.declare(subscription, subscription.partitions))
+    }
     yield* Effect.addFinalizer(() =>
       Effect.forEach(subscriptions, (subscription) => leases.leave(member, subscription), { discard: true }).pipe(
         Effect.interruptible,

@@ -49,9 +49,7 @@ const migrations = Migrator.fromRecord({
       expires_at timestamptz NOT NULL,
       PRIMARY KEY (projection, version, member)
     ) WITH (fillfactor = 50)`,
-    `COMMENT ON TABLE ${schema}.members IS 'The processes that run a projection, or stand by to.'`,
-    `INSERT INTO ${schema}.leases (projection, version, partition)
-      SELECT projection, version, partition FROM ${schema}.checkpoints`
+    `COMMENT ON TABLE ${schema}.members IS 'The processes that run a projection, or stand by to.'`
   )
 })
 
