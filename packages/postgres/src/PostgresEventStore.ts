@@ -198,13 +198,10 @@ const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["r
       SELECT ${columns} FROM ${schema}.events
       WHERE global_position > $1 AND global_position <= $1 + $2 ${filters.map((filter) => `AND ${filter}`).join(" ")}
     ) AS page ON true ORDER BY page.global_position`
-  const named = (parameter: number) => `split_part(type, '.', 1) = ANY($${parameter})`
-  const within = (count: number, index: number) =>
-    `('x' || encode(substr(sha256(convert_to(stream_id, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint % $${count} = $${index}`
   const all = select()
-  const some = select(named(3))
-  const part = select(within(3, 4))
-  const someOfPart = select(within(3, 4), named(5))
+  const some = select(named("$3"))
+  const part = select(within("$3", "$4"))
+  const someOfPart = select(within("$3", "$4"), named("$5"))
   return ({ after, limit, names, partition }) => {
     const range = partition === undefined ? [after, limit] : [after, limit, partition.count, partition.index]
     const statement = names === undefined
@@ -226,6 +223,13 @@ const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["r
     })
   }
 }
+
+/** Events of these names. */
+const named = (names: string): string => `split_part(type, '.', 1) = ANY(${names})`
+
+/** Events of one of so many partitions. */
+const within = (count: string, index: string): string =>
+  `('x' || encode(substr(sha256(convert_to(stream_id, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint % ${count} = ${index}`
 
 /** What each row of a page begins with, and the event's first column. */
 type PageHead = readonly [head: bigint, previous: string | null, last: string | null, first: string | null]

@@ -164,8 +164,11 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       `SELECT projection, version, member FROM ${members} WHERE expires_at > clock_timestamp()`
     )
     return {
-      leases: leases.map((row) => ({
-        ...held(row),
+      leases: leases.map((row): Lease => ({
+        name: row.projection,
+        version: row.version,
+        partition: row.partition,
+        epoch: row.epoch,
         owner: row.owner ?? undefined,
         expiresIn: Duration.millis(row.left)
       })),

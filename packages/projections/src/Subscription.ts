@@ -224,12 +224,15 @@ const prepareAll = (subscriptions: Several) =>
 
 /** Provides the read model's database to handlers, and to what keeps the checkpoints. */
 const onReadModel = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.flatMap(PgClient.PgClient, (client) =>
-    Effect.flatMap(Effect.provideService(Checkpoint.make, SqlClient.SqlClient, client), (checkpoints) =>
-      effect.pipe(
-        Effect.provideService(SqlClient.SqlClient, client),
-        Effect.provideService(Checkpoint.Checkpoints, checkpoints)
-      )))
+  Effect.flatMap(
+    PgClient.PgClient,
+    (client) =>
+      Effect.flatMap(Effect.provideService(Checkpoint.make, SqlClient.SqlClient, client), (checkpoints) =>
+        effect.pipe(
+          Effect.provideService(SqlClient.SqlClient, client),
+          Effect.provideService(Checkpoint.Checkpoints, checkpoints)
+        ))
+  )
 
 /** The read model's database is provided, and what is not known of the handlers' needs is the caller's. */
 const needing = <A, R>(effect: Effect.Effect<A, Stopped, unknown>) => effect as Effect.Effect<A, Stopped, R>
@@ -293,6 +296,8 @@ export const catchUp = <R>(
       if (reached.length === 0) {
         return yield* new CheckpointMissing({ projection: subscription.name, version: subscription.version })
       }
-      return reached.map(({ position }) => position).reduce((least, position) => position < least ? position : least)
+      return reached.map(({ position }) =>
+        position
+      ).reduce((least, position) => position < least ? position : least)
     }).pipe(onReadModel)
   )

@@ -98,12 +98,14 @@ describe("in a transaction", () => {
       const { config } = yield* PgClient.PgClient
       const moved = yield* Deferred.make<void>()
       const wakeUp = yield* Deferred.make<void>()
-      const stopped = yield* Effect.forkChild(Effect.exit(sql.withTransaction(Effect.gen(function*() {
-        yield* service.advance(held(1n), Checkpoint.beginning, at(5n))
-        yield* Deferred.succeed(moved, undefined)
-        yield* Deferred.await(wakeUp)
-        return yield* sql`SELECT 1`
-      }))).pipe(Effect.provide(PgClient.layer(config))))
+      const stopped = yield* Effect.forkChild(
+        Effect.exit(sql.withTransaction(Effect.gen(function*() {
+          yield* service.advance(held(1n), Checkpoint.beginning, at(5n))
+          yield* Deferred.succeed(moved, undefined)
+          yield* Deferred.await(wakeUp)
+          return yield* sql`SELECT 1`
+        }))).pipe(Effect.provide(PgClient.layer(config)))
+      )
       // Another partition's transaction has nothing to do with it.
       yield* service.begin({ name: "other", version: 1 }, 1, Checkpoint.beginning)
       const other = { name: "other", version: 1, partition: 0, epoch: 1n }

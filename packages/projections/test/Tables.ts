@@ -2,7 +2,7 @@
  * Fresh databases with the tables of projections, and nothing in them.
  */
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
-import { Effect, Layer } from "effect"
+import { type Duration, Layer } from "effect"
 import * as Checkpoint from "../src/Checkpoint.ts"
 import { migrate } from "../src/internal/schema.ts"
 import * as Lease from "../src/Lease.ts"
@@ -14,5 +14,5 @@ export const tables = TestDatabase.layerMigrated("projections", Layer.effectDisc
 export const checkpoints = Checkpoint.layer.pipe(Layer.provideMerge(tables))
 
 /** The leases of such a database, too, which last for so long. */
-export const leases = (time: string & Parameters<typeof Effect.sleep>[0]) =>
+export const leases = (time: Duration.Input) =>
   Lease.layer.pipe(Layer.provideMerge(tables), Layer.provide(Layer.succeed(Lease.Time, time)))

@@ -151,7 +151,11 @@ describe("any members of any subscribers, whoever owns what", () => {
     Effect.gen(function*() {
       const outcome = yield* Arbitrary.checkEffect(Arbitrary.schema(Case), ({ owners, parts, runs }) =>
         Effect.sync(() => {
-          const known = runs.map((subscribers) => [...new Set(subscribers.filter((i) => i < parts.length))])
+          const known = runs.map((subscribers) => [
+            ...new Set(subscribers.filter((i) =>
+              i < parts.length
+            ))
+          ])
           let next = 0
           const start = situation(
             parts,

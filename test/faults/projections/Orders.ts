@@ -3,7 +3,13 @@
  */
 
 /** Where something may happen to a process. */
-export const points = ["after a read", "before a handler", "after a handler", "before a commit", "after a commit"] as const
+export const points = [
+  "after a read",
+  "before a handler",
+  "after a handler",
+  "before a commit",
+  "after a commit"
+] as const
 
 /** One of {@link points}. */
 export type Point = (typeof points)[number]
@@ -27,4 +33,3 @@ export interface Orders {
   /** Whether the checkpoint moves whoever asks: the control of what the fence is for. */
   readonly unfenced?: boolean
 }
-

@@ -108,31 +108,35 @@ describe("two processes with eight projections (T34)", () => {
   const tallies = Array.from({ length: 8 }, (_, i) => `tally${i}`)
   const rounds = Number(process.env["KILLS"] ?? "4")
 
-  it.live(`killed in turn ${rounds} times: all count exactly, and one works on each at a time`, () =>
-    Effect.gen(function*() {
-      const { random } = seeded()
-      for (const name of tallies) yield* Projection.catchUp(Tally.tally({ ...Tally.main, name }))
-      yield* recordMoves
-      const grow = yield* Effect.forkChild(
-        Effect.forever(Effect.andThen(Tally.appendVotes(1 + Math.floor(random() * 5)), Effect.sleep(20)))
-      )
-      const shared = "SELECT FROM composable.leases WHERE owner IS NOT NULL GROUP BY owner HAVING count(*) = 4"
-      const start = projector({ tallies, lease: 500 })
-      let [older, newer] = [yield* start, yield* start]
-      for (let round = 0; round < rounds; round++) {
-        yield* untilSome(shared)
-        yield* Effect.sleep(random() * 50)
-        yield* older.signal("SIGKILL")
-        ;[older, newer] = [newer, yield* start]
-      }
-      yield* Fiber.interrupt(grow)
-      const head = yield* Tally.append(Tally.voted("last"))
-      for (const name of tallies) {
-        yield* Tally.until(head, { ...Tally.main, name })
-        assert.strictEqual(yield* Tally.verify({ ...Tally.main, name }), head)
-      }
-      yield* checkMoves
-    }).pipe(Effect.scoped, Effect.provide(database)), 30_000 + rounds * 10_000)
+  it.live(
+    `killed in turn ${rounds} times: all count exactly, and one works on each at a time`,
+    () =>
+      Effect.gen(function*() {
+        const { random } = seeded()
+        for (const name of tallies) yield* Projection.catchUp(Tally.tally({ ...Tally.main, name }))
+        yield* recordMoves
+        const grow = yield* Effect.forkChild(
+          Effect.forever(Effect.andThen(Tally.appendVotes(1 + Math.floor(random() * 5)), Effect.sleep(20)))
+        )
+        const shared = "SELECT FROM composable.leases WHERE owner IS NOT NULL GROUP BY owner HAVING count(*) = 4"
+        const start = projector({ tallies, lease: 500 })
+        let [older, newer] = [yield* start, yield* start]
+        for (let round = 0; round < rounds; round++) {
+          yield* untilSome(shared)
+          yield* Effect.sleep(random() * 50)
+          yield* older.signal("SIGKILL")
+          ;[older, newer] = [newer, yield* start]
+        }
+        yield* Fiber.interrupt(grow)
+        const head = yield* Tally.append(Tally.voted("last"))
+        for (const name of tallies) {
+          yield* Tally.until(head, { ...Tally.main, name })
+          assert.strictEqual(yield* Tally.verify({ ...Tally.main, name }), head)
+        }
+        yield* checkMoves
+      }).pipe(Effect.scoped, Effect.provide(database)),
+    30_000 + rounds * 10_000
+  )
 })
 
 // The lease is an hour long in what follows: whatever happens is due to what the processes tell each other.

@@ -1,11 +1,11 @@
 /**
  * Processes that run tallies, and what can be done to them.
  */
-import { SqlClient } from "effect/sql"
-import { Effect, type Scope } from "effect"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert } from "@effect/vitest"
+import { Effect, type Scope } from "effect"
 import { Redacted } from "effect"
+import { SqlClient } from "effect/sql"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"

@@ -46,7 +46,9 @@ export const throughContention = <A, E, R>(effect: Effect.Effect<A, E, R>): Effe
 /** Tries again, for as long as it takes, what failed because the database is away. */
 export const throughOutages = (who: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   effect.pipe(
-    Effect.tapError((error) => isOutage(error) ? Effect.logWarning(`${who}: the database is away`, error) : Effect.void),
+    Effect.tapError((error) =>
+      isOutage(error) ? Effect.logWarning(`${who}: the database is away`, error) : Effect.void
+    ),
     Effect.retry({ schedule: outage, while: isOutage })
   )
 

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import assert from "node:assert/strict"
 import { freshSubscriber } from "../leaseContract/fixture.ts"
-import { begun, type Case, markAt, start } from "./fixture.ts"
+import { allAt, begun, type Case, markAt, start } from "./fixture.ts"
 
 export const beginCases: ReadonlyArray<Case> = [
   {
@@ -11,10 +11,7 @@ export const beginCases: ReadonlyArray<Case> = [
         const subscriber = freshSubscriber()
         assert.deepEqual(yield* checkpoints.read(subscriber), [])
         assert.equal(yield* checkpoints.begin(subscriber, 3, start), true)
-        assert.deepEqual(
-          yield* checkpoints.read(subscriber),
-          [0, 1, 2].map((partition) => ({ partition, ...start }))
-        )
+        assert.deepEqual(yield* checkpoints.read(subscriber), allAt(start, 3))
       })
   },
   {
@@ -24,7 +21,7 @@ export const beginCases: ReadonlyArray<Case> = [
         const from = markAt(7n)
         const { subscriber } = yield* begun(checkpoints, 2, from)
         assert.equal(yield* checkpoints.begin(subscriber, 2, markAt(1n)), false)
-        assert.deepEqual(yield* checkpoints.read(subscriber), [0, 1].map((partition) => ({ partition, ...from })))
+        assert.deepEqual(yield* checkpoints.read(subscriber), allAt(from, 2))
       })
   },
   {
@@ -50,7 +47,7 @@ export const beginCases: ReadonlyArray<Case> = [
         yield* checkpoints.claim(held(1n))
         assert.equal(yield* checkpoints.advance(held(1n), start, markAt(5n)), true)
         for (const other of others) {
-          assert.deepEqual(yield* checkpoints.read(other), [{ partition: 0, ...start }])
+          assert.deepEqual(yield* checkpoints.read(other), allAt(start, 1))
         }
       })
   }

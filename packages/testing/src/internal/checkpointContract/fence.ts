@@ -2,7 +2,7 @@ import { CheckpointMissing, LeaseLost } from "@composable-ts/projections/Project
 import * as Effect from "effect/Effect"
 import assert from "node:assert/strict"
 import { freshSubscriber } from "../leaseContract/fixture.ts"
-import { begun, type Case, markAt, start } from "./fixture.ts"
+import { allAt, begun, type Case, markAt, start } from "./fixture.ts"
 
 export const fenceCases: ReadonlyArray<Case> = [
   {
@@ -12,7 +12,7 @@ export const fenceCases: ReadonlyArray<Case> = [
         const from = markAt(41n)
         const { held, subscriber } = yield* begun(checkpoints, 2, from)
         for (const epoch of [3n, 3n, 8n]) assert.deepEqual(yield* checkpoints.claim(held(epoch, 1)), from)
-        assert.deepEqual(yield* checkpoints.read(subscriber), [0, 1].map((partition) => ({ partition, ...from })))
+        assert.deepEqual(yield* checkpoints.read(subscriber), allAt(from, 2))
       })
   },
   {
@@ -69,7 +69,7 @@ export const fenceCases: ReadonlyArray<Case> = [
         for (const from of [start, markAt(9n), markAt(11n), next]) {
           assert.equal(yield* checkpoints.advance(held(1n), from, next), false)
         }
-        assert.deepEqual(yield* checkpoints.read(subscriber), [{ partition: 0, ...at }])
+        assert.deepEqual(yield* checkpoints.read(subscriber), allAt(at, 1))
       })
   },
   {
@@ -80,7 +80,7 @@ export const fenceCases: ReadonlyArray<Case> = [
         yield* checkpoints.claim(held(1n))
         yield* checkpoints.claim(held(2n))
         assert.equal(yield* checkpoints.advance(held(1n), start, markAt(5n)), false)
-        assert.deepEqual(yield* checkpoints.read(subscriber), [{ partition: 0, ...start }])
+        assert.deepEqual(yield* checkpoints.read(subscriber), allAt(start, 1))
         assert.equal(yield* checkpoints.advance(held(2n), start, markAt(5n)), true)
       })
   },

@@ -1,7 +1,7 @@
 /**
  * What the cases of the contract are made of.
  */
-import type { Mark, Service } from "@composable-ts/projections/Checkpoint"
+import type { Checkpoint, Mark, Service } from "@composable-ts/projections/Checkpoint"
 import type { Held } from "@composable-ts/projections/Lease"
 import * as Effect from "effect/Effect"
 import type { Case as CaseOf } from "../contract.ts"
@@ -24,3 +24,7 @@ export const begun = (checkpoints: Service, partitions = 1, from: Mark = start) 
     const held = (epoch: bigint, partition = 0): Held => ({ ...subscriber, partition, epoch })
     return { subscriber, held }
   })
+
+/** The checkpoints of so many partitions, all in one place. */
+export const allAt = ({ eventId, position }: Mark, partitions: number): ReadonlyArray<Checkpoint> =>
+  Array.from({ length: partitions }, (_, partition) => ({ partition, position, eventId }))

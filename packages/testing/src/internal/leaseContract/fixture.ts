@@ -44,8 +44,11 @@ export const owners = (leases: Service, subscriber: Subscriber) =>
 
 /** Who runs a subscriber. */
 export const membersOf = (leases: Service, { name, version }: Subscriber) =>
-  Effect.map(leases.survey, ({ members }) =>
-    members.filter((each) => each.name === name && each.version === version).map(({ member }) => member).toSorted())
+  Effect.map(
+    leases.survey,
+    ({ members }) =>
+      members.filter((each) => each.name === name && each.version === version).map(({ member }) => member).toSorted()
+  )
 
 /** Waits until something is so; the case's own time is the limit. */
 export const until = <E>(holds: Effect.Effect<boolean, E>): Effect.Effect<void, E> =>

@@ -1,6 +1,9 @@
+import type { Held } from "@composable-ts/projections/Lease"
 import * as Effect from "effect/Effect"
 import assert from "node:assert/strict"
 import { type Case, declared, freshId, membersOf, owners } from "./fixture.ts"
+
+const sorted = (all: ReadonlyArray<Held>) => all.toSorted((x, y) => x.name < y.name ? -1 : 1)
 
 export const membersCases: ReadonlyArray<Case> = [
   {
@@ -27,8 +30,6 @@ export const membersCases: ReadonlyArray<Case> = [
         const taken = yield* leases.take(mine, [...a.parts.slice(0, 1), ...b.parts])
         yield* leases.take(theirs, a.parts)
         const renewed = yield* leases.renew(mine, [a.subscriber, b.subscriber])
-        const sorted = (all: ReadonlyArray<{ readonly name: string }>) =>
-          all.toSorted((x, y) => x.name < y.name ? -1 : 1)
         assert.deepEqual(sorted(renewed), sorted(taken))
       })
   },
