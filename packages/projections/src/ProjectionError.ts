@@ -119,3 +119,19 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
       `longer than the lease lasts: was it paused, overloaded or cut off?`
   }
 }
+
+/** The read model did not contain a position of the log in time. It may yet; nothing is known to be wrong with it. */
+export class NotCaughtUp extends Schema.TaggedError<NotCaughtUp>()("NotCaughtUp", {
+  projection: Schema.String,
+  version: Schema.Int,
+  /** What was waited for. */
+  position: Schema.BigInt,
+  /** How far the read model was at the end, by its slowest partition; `undefined` when it was not set up. */
+  reached: Schema.UndefinedOr(Schema.BigInt)
+}) {
+  override get message(): string {
+    const where = this.reached === undefined ? "has not been set up yet" : `is at ${this.reached}`
+    return `Projection ${this.projection} v${this.version} was waited for up to global position ${this.position}, but ` +
+      `${where}. Does a process run it, has it stopped, or does it need longer? Wait longer, or answer without it.`
+  }
+}

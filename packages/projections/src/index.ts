@@ -2,6 +2,7 @@
  * Asynchronous projections of the log into read models.
  */
 export * as Checkpoint from "./Checkpoint.ts"
+export * as Consistency from "./Consistency.ts"
 export * as Lease from "./Lease.ts"
 export * as Projection from "./Projection.ts"
 export * as ProjectionError from "./ProjectionError.ts"

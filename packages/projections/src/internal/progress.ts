@@ -9,13 +9,16 @@ import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import type { Held, Part } from "../Lease.ts"
+import type { Held, Part, Subscriber } from "../Lease.ts"
 import { keyOf, partKey } from "./assignment.ts"
 import { patiently } from "./failures.ts"
 import { schema } from "./schema.ts"
 
 /** Where everybody is told that a subscriber's checkpoint moved; the payload names the subscriber. */
 export const channel = `${schema}_progress`
+
+/** What is announced of a subscriber. */
+export const payloadOf = (subscriber: Subscriber): string => keyOf(subscriber).slice(0, 1_000)
 
 /** What this process knows. */
 export interface Progress {
@@ -40,7 +43,7 @@ export const make = (client: PgClient): Effect.Effect<Progress, never, Scope.Sco
     const announce = Effect.suspend(() => {
       const subscribers = [...due]
       due.clear()
-      return client.unsafe("SELECT pg_notify($1, left(name, 2000)) FROM unnest($2::text[]) AS name", [
+      return client.unsafe("SELECT pg_notify($1, name) FROM unnest($2::text[]) AS name", [
         channel,
         subscribers
       ])
@@ -60,7 +63,7 @@ export const make = (client: PgClient): Effect.Effect<Progress, never, Scope.Sco
     return {
       moved: (held, position) => {
         positions.set(partKey(held), position)
-        due.add(keyOf(held))
+        due.add(payloadOf(held))
         Queue.offerUnsafe(calls, undefined)
         for (const wake of watchers) wake()
       },

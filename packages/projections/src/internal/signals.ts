@@ -8,20 +8,20 @@ import type * as Scope from "effect/Scope"
 import { throughOutages } from "./failures.ts"
 
 /**
- * Calls `wake` whenever something is announced on a channel, and once whenever listening begins, to make up for what was
- * announced while nobody listened. For as long as the scope is open; a lost connection is opened anew.
+ * Calls `wake` with what is announced on a channel, and with `undefined` whenever listening begins, to make up for what
+ * was announced while nobody listened. For as long as the scope is open; a lost connection is opened anew.
  */
 export const onNotification = (
   client: PgClient,
   channel: string,
-  wake: () => void
+  wake: (payload: string | undefined) => void
 ): Effect.Effect<void, never, Scope.Scope> =>
   Effect.asVoid(Effect.forkScoped(
     Effect.scoped(Effect.gen(function*() {
       const notifications = yield* client.listen(channel)
+      wake(undefined)
       while (true) {
-        wake()
-        yield* Queue.takeAll(notifications)
+        for (const payload of new Set((yield* Queue.takeAll(notifications)).map(({ payload }) => payload))) wake(payload)
       }
     })).pipe(throughOutages(`LISTEN ${channel}`), Effect.orDie)
   ))
