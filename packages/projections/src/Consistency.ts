@@ -139,7 +139,10 @@ export const make: Effect.Effect<
  *   Effect.flatMap(Consistency.Consistency, ({ waitFor }) => waitFor(orders, { position, timeout: "2 seconds" }))
  * ```
  */
-export const layer: Layer.Layer<Consistency, SqlError | MigrationError, PgClient.PgClient> = Layer.effect(Consistency, make)
+export const layer: Layer.Layer<Consistency, SqlError | MigrationError, PgClient.PgClient> = Layer.effect(
+  Consistency,
+  make
+)
 
 /** Waits until a read model contains a position, and then reads. */
 export const readAfter = (subscriber: Subscriber, token: Token) =>

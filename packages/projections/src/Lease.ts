@@ -74,6 +74,8 @@ export interface Service {
   readonly take: (member: string, parts: ReadonlyArray<Part>) => Effect.Effect<ReadonlyArray<Held>, SqlError>
   /** Gives back a lease, unless somebody else has taken it, so that others take it at once. */
   readonly release: (member: string, held: Held) => Effect.Effect<void, SqlError>
+  /** Writes down why work under a lease has stopped, for people and for `Status`; unless somebody else has taken it. */
+  readonly fail: (held: Held, error: string) => Effect.Effect<void, SqlError>
   /** Ends a process's membership of a subscriber, and gives back its leases, so that others take them at once. */
   readonly leave: (member: string, subscriber: Subscriber) => Effect.Effect<void, SqlError>
 }
@@ -205,6 +207,13 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       [member, name, version, partition, epoch]
     ))
 
+  const fail: Service["fail"] = ({ epoch, name, partition, version }, error) =>
+    Effect.asVoid(sql.unsafe(
+      `UPDATE ${table} SET error = left($5, 10000), failed_at = clock_timestamp()
+       WHERE projection = $1 AND version = $2 AND partition = $3 AND epoch = $4`,
+      [name, version, partition, epoch, error.replaceAll("\0", "")]
+    ))
+
   const leave: Service["leave"] = (member, { name, version }) =>
     Effect.asVoid(sql.unsafe(
       `WITH gone AS (
@@ -216,7 +225,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       [member, name, version]
     ))
 
-  return { declare, renew, survey, take, release, leave }
+  return { declare, renew, survey, take, release, fail, leave }
 })
 
 /** Provides the leases of the `SqlClient`'s database, whose tables must be there. */

@@ -145,6 +145,16 @@ const start = (subscriptions: Several) =>
       )
     }
 
+    const report = (held: Lease.Held, cause: Cause.Cause<Stopped>) => {
+      const error = Cause.squash(cause)
+      return leases.fail(held, error instanceof Error ? error.message : String(error)).pipe(
+        Effect.timeout(farewell),
+        Effect.tapError((error) =>
+          Effect.logWarning(`${nameOf(held)}: why it stopped could not be written down`, error)
+        )
+      )
+    }
+
     const begin = (held: Lease.Held) =>
       Effect.gen(function*() {
         const subscription = active.get(keyOf(held))
@@ -161,7 +171,11 @@ const start = (subscriptions: Several) =>
           })),
           Effect.andThen(Effect.suspend(() => patiently(nameOf(held))(leases.release(member, held)))),
           Effect.catchTag("LeaseLost", (error) => Effect.logWarning(error.message)),
-          Effect.catchCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : stop(held, cause)),
+          Effect.catchCause((cause) =>
+            Cause.hasInterruptsOnly(cause)
+              ? Effect.void
+              : Effect.andThen(Effect.ignore(report(held, cause)), stop(held, cause))
+          ),
           Effect.catchCause((cause) => Deferred.failCause(ended, cause)),
           Effect.ensuring(Effect.sync(lookAgain)),
           Effect.forkDetach

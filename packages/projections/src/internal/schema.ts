@@ -36,12 +36,15 @@ const migrations = Migrator.fromRecord({
       owner uuid,
       epoch bigint NOT NULL DEFAULT 0,
       expires_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+      error text,
+      failed_at timestamptz,
       PRIMARY KEY (projection, version, partition)
     ) WITH (fillfactor = 50)`,
     `COMMENT ON COLUMN ${schema}.leases.owner IS 'The process at work; null when nobody is.'`,
     `COMMENT ON COLUMN ${schema}.leases.epoch IS 'Counts the take-overs.'`,
     `COMMENT ON COLUMN ${schema}.leases.expires_at IS
       'By this database''s clock. Until when the owner is believed to be alive; without an owner, since when there is none.'`,
+    `COMMENT ON COLUMN ${schema}.leases.error IS 'Why the work stopped last; over when the checkpoint has moved since.'`,
     `CREATE TABLE ${schema}.members (
       projection text COLLATE "C" NOT NULL,
       version integer NOT NULL,

@@ -21,7 +21,9 @@ export const onNotification = (
       const notifications = yield* client.listen(channel)
       wake(undefined)
       while (true) {
-        for (const payload of new Set((yield* Queue.takeAll(notifications)).map(({ payload }) => payload))) wake(payload)
+        for (const payload of new Set((yield* Queue.takeAll(notifications)).map(({ payload }) => payload))) {
+          wake(payload)
+        }
       }
     })).pipe(throughOutages(`LISTEN ${channel}`), Effect.orDie)
   ))
