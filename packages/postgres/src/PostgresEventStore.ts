@@ -190,10 +190,13 @@ const rows = (
  */
 const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["readAll"] => {
   const select = (...filters: ReadonlyArray<string>) => `
-    SELECT log.head,
-      (SELECT event_id FROM ${schema}.events WHERE global_position = $1),
-      (SELECT event_id FROM ${schema}.events WHERE global_position = least($1 + $2, log.head)),
-      page.* FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS log
+    WITH log AS MATERIALIZED (
+      SELECT head,
+        (SELECT event_id FROM ${schema}.events WHERE global_position = $1) AS previous,
+        (SELECT event_id FROM ${schema}.events WHERE global_position = least($1 + $2, head)) AS last
+      FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS tip
+    )
+    SELECT log.head, log.previous, log.last, page.* FROM log
     LEFT JOIN LATERAL (
       SELECT ${columns} FROM ${schema}.events
       WHERE global_position > $1 AND global_position <= $1 + $2 ${filters.map((filter) => `AND ${filter}`).join(" ")}
