@@ -101,6 +101,8 @@ interface Worker {
   readonly held: Lease.Held
   readonly leaving: Latch.Latch
   fiber: Fiber.Fiber<unknown> | undefined
+  /** Whether it is only about to give back its lease, or to say why it stopped. */
+  done: boolean
 }
 
 /** Some subscriptions that run in this process. */
@@ -131,7 +133,9 @@ const start = (subscriptions: Several) =>
     const changes = yield* Queue.sliding<void>(1)
     const lookAgain = () => void Queue.offerUnsafe(changes, undefined)
     const fibersOf = (some: (held: Lease.Held) => boolean) =>
-      [...workers.values()].flatMap(({ fiber, held }) => fiber !== undefined && some(held) ? [fiber] : [])
+      [...workers.values()].flatMap(({ done, fiber, held }) =>
+        fiber !== undefined && !done && some(held) ? [fiber] : []
+      )
 
     let first: Cause.Cause<Stopped> | undefined
     /** Ends a subscription in this process, and lets the others go on. */
@@ -162,11 +166,11 @@ const start = (subscriptions: Several) =>
         // While its predecessor is winding up it does not begin; the lease is found without a worker the next time.
         if (subscription === undefined || workers.has(key)) return
         const leaving = Latch.makeUnsafe()
-        const worker: Worker = { held, leaving, fiber: undefined }
+        const worker: Worker = { held, leaving, fiber: undefined, done: false }
         workers.set(key, worker)
         worker.fiber = yield* work(subscription, held, { leaving, moved: progress.moved }).pipe(
           Effect.ensuring(Effect.sync(() => {
-            workers.delete(key)
+            worker.done = true
             progress.left(held)
           })),
           Effect.andThen(Effect.suspend(() => patiently(nameOf(held))(leases.release(member, held)))),
@@ -177,7 +181,10 @@ const start = (subscriptions: Several) =>
               : Effect.andThen(Effect.ignore(report(held, cause)), stop(held, cause))
           ),
           Effect.catchCause((cause) => Deferred.failCause(ended, cause)),
-          Effect.ensuring(Effect.sync(lookAgain)),
+          Effect.ensuring(Effect.sync(() => {
+            workers.delete(key)
+            lookAgain()
+          })),
           Effect.forkDetach
         )
       })
@@ -186,8 +193,8 @@ const start = (subscriptions: Several) =>
     const attend = Effect.gen(function*() {
       const held = yield* leases.renew(member, [...active.values()])
       const epochs = new Map(held.map((lease) => [partKey(lease), lease.epoch]))
-      for (const [key, { fiber, held: { epoch, name: projection, partition, version } }] of workers) {
-        if (fiber === undefined || epochs.get(key) === epoch) continue
+      for (const [key, { done, fiber, held: { epoch, name: projection, partition, version } }] of workers) {
+        if (done || fiber === undefined || epochs.get(key) === epoch) continue
         yield* Effect.logWarning(new LeaseLost({ projection, version, partition, epoch }).message)
         fiber.interruptUnsafe()
       }
