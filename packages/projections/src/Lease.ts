@@ -125,8 +125,11 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
 
   const declare: Service["declare"] = ({ name, version }, partitions) =>
     Effect.asVoid(sql.unsafe(
-      `INSERT INTO ${table} (projection, version, partition)
-       SELECT $1::text, $2::int, partition FROM generate_series(0, $3::int - 1) AS partition ON CONFLICT DO NOTHING`,
+      // Where the leases were lost and the checkpoints were not, epochs go on behind those that the fences know.
+      `INSERT INTO ${table} (projection, version, partition, epoch)
+       SELECT $1::text, $2::int, n, coalesce((
+         SELECT epoch FROM ${schema}.checkpoints WHERE projection = $1 AND version = $2 AND partition = n
+       ), 0) FROM generate_series(0, $3::int - 1) AS n ON CONFLICT DO NOTHING`,
       [name, version, partitions]
     ))
 

@@ -129,6 +129,8 @@ const start = (subscriptions: Several) =>
 
     const active = new Map(subscriptions.map((subscription) => [keyOf(subscription), subscription]))
     const workers = new Map<string, Worker>()
+    /** The epochs in which work on a part has ended here. */
+    const over = new Map<string, bigint>()
     const ended = yield* Deferred.make<never, Stopped>()
     const changes = yield* Queue.sliding<void>(1)
     const lookAgain = () => void Queue.offerUnsafe(changes, undefined)
@@ -163,18 +165,20 @@ const start = (subscriptions: Several) =>
       Effect.gen(function*() {
         const subscription = active.get(keyOf(held))
         const key = partKey(held)
-        // While its predecessor is winding up it does not begin; the lease is found without a worker the next time.
-        if (subscription === undefined || workers.has(key)) return
+        // While its predecessor is winding up it does not begin; the lease is found without a worker the next time. And a
+        // lease that was given back since it was looked at is not begun again.
+        if (subscription === undefined || workers.has(key) || over.get(key) === held.epoch) return
         const leaving = Latch.makeUnsafe()
         const worker: Worker = { held, leaving, fiber: undefined, done: false }
         workers.set(key, worker)
         worker.fiber = yield* work(subscription, held, { leaving, moved: progress.moved }).pipe(
           Effect.ensuring(Effect.sync(() => {
             worker.done = true
+            over.set(key, held.epoch)
             progress.left(held)
           })),
-          Effect.andThen(Effect.suspend(() => patiently(nameOf(held))(leases.release(member, held)))),
           Effect.catchTag("LeaseLost", (error) => Effect.logWarning(error.message)),
+          Effect.andThen(Effect.suspend(() => patiently(nameOf(held))(leases.release(member, held)))),
           Effect.catchCause((cause) =>
             Cause.hasInterruptsOnly(cause)
               ? Effect.void

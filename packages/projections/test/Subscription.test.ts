@@ -161,6 +161,21 @@ describe("another log than the one that was read (T32)", () => {
     }).pipe(Effect.provide(database)))
 })
 
+describe("leases that were lost", () => {
+  for (const loss of ["DELETE FROM composable.leases", "UPDATE composable.leases SET epoch = 0"]) {
+    it.live(`while the checkpoints were kept: work goes on, behind the fences (${loss})`, () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* Tally.appendVotes(10)
+        for (let i = 0; i < 3; i++) yield* Projection.catchUp(Tally.tally())
+        yield* sql.unsafe(loss)
+        yield* Tally.appendVotes(10)
+        assert.strictEqual(yield* Projection.catchUp(Tally.tally()), 20n)
+        assert.strictEqual(yield* Tally.verify(), 20n)
+      }).pipe(Effect.provide(database)))
+  }
+})
+
 describe("several projections in one run", () => {
   const names: ReadonlyArray<Tally.Name> = [{ ...Tally.main, name: "good" }, { ...Tally.main, name: "bad" }]
 

@@ -113,7 +113,9 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
       survey: Effect.map(survey, ({ leases, members }) => ({
         members,
         leases: leases.map((lease) =>
-          Object.assign({}, lease, { owner: leases.find(({ name, owner }) => name === lease.name && owner !== undefined)?.owner })
+          Object.assign({}, lease, {
+            owner: leases.find(({ name, owner }) => name === lease.name && owner !== undefined)?.owner
+          })
         )
       }))
     })
