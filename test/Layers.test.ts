@@ -14,7 +14,7 @@ const below: Readonly<Record<string, ReadonlyArray<string>>> = {
   core: [],
   postgres: ["core"],
   projections: ["core"],
-  testing: ["core"]
+  testing: ["core", "projections"]
 }
 
 /** Unstable modules of Effect that core imports all the same, each in one file only. */

@@ -116,6 +116,18 @@ export interface ReadAllOptions {
    * it would be to lose it. Default: all.
    */
   readonly names?: ReadonlyArray<string> | undefined
+  /** Only events of the streams of one partition. Default: all. */
+  readonly partition?: Partition | undefined
+}
+
+/**
+ * One of `count` parts of the log. Each stream belongs to one of them, always the same for one `count`, whatever the
+ * version of store, server or machine; which one is the store's to say.
+ */
+export interface Partition {
+  /** From 0. */
+  readonly index: number
+  readonly count: number
 }
 
 /** An event, as those of a command are read. */
@@ -131,6 +143,13 @@ export interface LogPage {
   readonly position: bigint
   /** The log's last position when the page was read. */
   readonly head: bigint
+  /**
+   * The id of the event at `after`, whether or not a filter would leave it out; `undefined` where the log has none. A
+   * reader that remembers it learns in the same breath whether this is still the log that it has read so far.
+   */
+  readonly previousEventId: string | undefined
+  /** The id of the event at `position`, whether or not a filter left it out; `undefined` where the log has none. */
+  readonly lastEventId: string | undefined
 }
 
 /** Which events to follow. */

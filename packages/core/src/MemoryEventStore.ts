@@ -157,15 +157,26 @@ const read = (log: Log): EventStore.Operations["read"] => (streamId, options = {
     return options.maxCount === undefined ? range : range.slice(0, options.maxCount)
   })
 
-const readAll = (log: Log): EventStore.Operations["readAll"] => ({ after, limit, names }) =>
+const readAll = (log: Log): EventStore.Operations["readAll"] => ({ after, limit, names, partition }) =>
   Effect.sync(() => {
     const page = log.all.slice(Number(after), Number(after) + limit)
+    const position = page.at(-1)?.globalPosition ?? after
+    const named = names === undefined ? page : page.filter((event) => names.includes(nameOf(event.type)))
     return {
-      events: names === undefined ? page : page.filter((event) => names.includes(nameOf(event.type))),
-      position: page.at(-1)?.globalPosition ?? after,
-      head: BigInt(log.all.length)
+      events: partition === undefined ? named : named.filter(({ streamId }) => isIn(partition, streamId)),
+      position,
+      head: BigInt(log.all.length),
+      previousEventId: log.all[Number(after) - 1]?.eventId,
+      lastEventId: log.all[Number(position) - 1]?.eventId
     }
   })
+
+/** Whether a stream belongs to a partition, by the FNV-1a hash of its id. */
+const isIn = ({ count, index }: EventStore.Partition, streamId: string): boolean => {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < streamId.length; i++) hash = Math.imul(hash ^ streamId.charCodeAt(i), 0x01000193)
+  return (hash >>> 0) % count === index
+}
 
 /** An empty store of its own. */
 export const make: Effect.Effect<EventStore.Service> = Effect.sync(() => {

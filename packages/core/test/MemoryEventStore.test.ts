@@ -20,7 +20,7 @@ describe("a store of one's own", () => {
   it.effect("is empty, and its positions count from 1", () =>
     Effect.gen(function*() {
       const store = yield* MemoryEventStore.make
-      assert.deepStrictEqual(yield* store.readAll({ after: 0n, limit: 10 }), { events: [], position: 0n, head: 0n })
+      assert.deepInclude(yield* store.readAll({ after: 0n, limit: 1 }), { events: [], position: 0n, head: 0n })
       const { globalPosition } = yield* store.append(stream, ExpectedVersion.noStream, [noted(1)])
       assert.strictEqual(globalPosition, 1n)
     }))

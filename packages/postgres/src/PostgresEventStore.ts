@@ -326,20 +326,28 @@ const rows = (
  * Positions are dense, so a page is a range of positions, whatever a filter leaves of it. The head is read in the same
  * statement, hence in the same snapshot: nothing can be committed between the two. So is the number of events that there
  * are in the range, where a filter would hide that one is missing.
+ *
+ * A stream's partition comes from the SHA-256 of its id. PostgreSQL's own hash functions are faster, but it promises
+ * nobody that they stay the same, and a stream that changed its partition would be read twice or not at all.
  */
 const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["readAll"] => {
   const within = "global_position > $1 AND global_position <= $1 + $2"
-  const select = (count: string, filter: string) => `
-    SELECT head, ${count}, ${columns} FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS log
+  const select = (...filters: ReadonlyArray<string>) => `
+    WITH log AS MATERIALIZED (
+      SELECT head,
+        (SELECT event_id FROM ${schema}.events WHERE global_position = $1) AS previous,
+        (SELECT event_id FROM ${schema}.events WHERE global_position = least($1 + $2, head)) AS last,
+        ${filters.length === 0 ? "NULL" : `(SELECT count(*) FROM ${schema}.events WHERE ${within})`} AS count
+      FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS tip
+    )
+    SELECT log.head, log.previous, log.last, log.count, page.* FROM log
     LEFT JOIN LATERAL (
-      SELECT ${columns} FROM ${schema}.events
-      WHERE ${within} ${filter}
-    ) AS page ON true ORDER BY global_position`
-  const all = select("NULL", "")
-  const some = select(
-    `(SELECT count(*) FROM ${schema}.events WHERE ${within})`,
-    "AND split_part(type, '.', 1) = ANY($3)"
-  )
+      SELECT ${columns} FROM ${schema}.events WHERE ${[within, ...filters].join(" AND ")}
+    ) AS page ON true ORDER BY page.global_position`
+  const all = select()
+  const some = select(named("$3"))
+  const part = select(ofPartition("$3", "$4"))
+  const someOfPart = select(ofPartition("$3", "$4"), named("$5"))
   const missing = `
     SELECT min(position) FROM generate_series($1::bigint + 1, $2) AS position
     WHERE NOT EXISTS (SELECT FROM ${schema}.events WHERE global_position = position)`
@@ -358,23 +366,41 @@ const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["r
           )
       )
 
-  return ({ after, limit, names }) => {
+  return ({ after, limit, names, partition }) => {
+    const range = partition === undefined ? [after, limit] : [after, limit, partition.count, partition.index]
     const statement = names === undefined
-      ? client.unsafe(all, [after, limit])
-      : client.unsafe(some, [after, limit, names])
+      ? client.unsafe(partition === undefined ? all : part, range)
+      : client.unsafe(partition === undefined ? some : someOfPart, [...range, names])
     return Effect.flatMap(Effect.mapError(statement.values, failed("read the log")), (values) => {
-      const head = values[0]![0] as bigint
-      const there = values[0]![1] as bigint | null
+      const [head, previous, last, there, first] = values[0]! as unknown as PageHead
       const end = after + BigInt(limit)
       const page: EventStore.LogPage = {
-        events: values[0]![2] === null ? [] : values.map((row) => recorded(row.slice(2))),
+        events: first === null ? [] : values.map((row) => recorded(row.slice(4))),
         position: end < head ? end : head > after ? head : after,
-        head
+        head,
+        previousEventId: previous ?? undefined,
+        lastEventId: after > head ? undefined : last ?? undefined
       }
       return whole(after, page, there)
     })
   }
 }
+
+/** Events of these names. */
+const named = (names: string): string => `split_part(type, '.', 1) = ANY(${names})`
+
+/** Events of one of so many partitions. */
+const ofPartition = (count: string, index: string): string =>
+  `('x' || encode(substr(sha256(convert_to(stream_id, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint % ${count} = ${index}`
+
+/** What each row of a page begins with, and the event's first column. */
+type PageHead = readonly [
+  head: bigint,
+  previous: string | null,
+  last: string | null,
+  count: bigint | null,
+  first: string | null
+]
 
 const makeReadCommand = (client: PgClient, schema: string): EventStore.Operations["readCommand"] => {
   const text = `

@@ -89,7 +89,13 @@ suite("a tenant", (test, control) => {
       assert.deepStrictEqual(yield* storeA.read(stream("x"), { direction: "backwards", maxCount: 1 }), [])
       assert.deepStrictEqual(yield* Stream.runCollect(storeA.load(stream("x"))), [])
       assert.deepStrictEqual(yield* storeA.readCommand("shared"), [])
-      assert.deepStrictEqual(yield* storeA.readAll({ after: 0n, limit: 100 }), { events: [], position: 0n, head: 0n })
+      assert.deepStrictEqual(yield* storeA.readAll({ after: 0n, limit: 100 }), {
+        events: [],
+        position: 0n,
+        head: 0n,
+        previousEventId: undefined,
+        lastEventId: undefined
+      })
       // The same stream and command id are its own affair.
       const own = yield* storeA.append(stream("x"), noStream, several(1), { commandId: "shared" })
       assert.deepStrictEqual(own, { version: 0, globalPosition: 1n, duplicate: false })

@@ -1,79 +1,159 @@
 /**
- * A checkpoint says how far a projection has read the log. It lives in the read model's database and moves in the very
- * transaction that changes the read model, so the two cannot disagree.
+ * A checkpoint says how far a subscriber has read the log, one for each partition. It lives in the read model's database
+ * and moves in the very transaction that changes the read model, so the two cannot disagree.
+ *
+ * Two things guard it. The *fence*: it carries an epoch, raised by each new owner before it reads on ({@link
+ * Service.claim}), and moves only for the owner of that epoch and only from where that owner believes it to be ({@link
+ * Service.advance}). So a process that was stopped, thought dead and replaced can finish its work as often as it likes:
+ * its transaction does not commit. And the *identity* of the log: it carries the id of the event at its position. A log
+ * that was restored to an earlier state, or is another one, has another event there, or none.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Migrator from "effect/sql/Migrator"
+import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import { schema } from "./internal/schema.ts"
+import type { Held, Part, Subscriber } from "./Lease.ts"
+import { CheckpointMissing, LeaseLost } from "./ProjectionError.ts"
 
-/** Whose checkpoint it is: every version of a projection has one of its own. */
-export interface Owner {
-  readonly name: string
-  readonly version: number
+/** A place in the log. */
+export interface Mark {
+  /** Everything up to this global position was read. */
+  readonly position: bigint
+  /** The id of the event there; `undefined` at the log's beginning, and where nobody has kept it. */
+  readonly eventId: string | undefined
 }
 
-const schema = "composable"
+/** The mark before the first event. */
+export const beginning: Mark = { position: 0n, eventId: undefined }
+
+/** A partition's checkpoint. */
+export interface Checkpoint extends Mark {
+  readonly partition: number
+}
+
+/** The checkpoints of a database. */
+export interface Service {
+  /** The subscriber's checkpoints by partition; none before {@link Service.begin}. */
+  readonly read: (subscriber: Subscriber) => Effect.Effect<ReadonlyArray<Checkpoint>, SqlError>
+  /**
+   * Makes a subscriber's checkpoints in the caller's transaction, unless they are there. Tells whether it made them. One
+   * that comes second waits until the first commits.
+   */
+  readonly begin: (subscriber: Subscriber, partitions: number, from: Mark) => Effect.Effect<boolean, SqlError>
+  /**
+   * Raises the fence: from now on only the owner of this lease, or of a later one, moves the checkpoint. Fails when a
+   * later owner has claimed it. It does not wait for a transaction that an earlier owner has left open, however long:
+   * that one's session is ended.
+   */
+  readonly claim: (held: Held) => Effect.Effect<Mark, LeaseLost | CheckpointMissing | SqlError>
+  /**
+   * Moves the checkpoint in the caller's transaction, in which nothing has been written so far. Tells whether it did: if
+   * not, the owner was replaced, or the checkpoint is not where the owner believes, and the transaction must not commit.
+   */
+  readonly advance: (held: Held, from: Mark, to: Mark) => Effect.Effect<boolean, SqlError>
+}
+
+/** The checkpoints, as a service. */
+export class Checkpoints extends Context.Service<Checkpoints, Service>()(
+  "@composable-ts/projections/Checkpoints"
+) {}
+
 const table = `${schema}.checkpoints`
 
-const migrations = Migrator.fromRecord({
-  "0001_checkpoints": Effect.flatMap(SqlClient.SqlClient, (sql) =>
-    // Rows are rewritten at every step: free space on their page, and no index on what changes, keep that cheap.
-    sql.unsafe(`
-      CREATE TABLE ${table} (
-        projection text COLLATE "C" NOT NULL,
-        version integer NOT NULL,
-        position bigint NOT NULL,
-        updated_at timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (projection, version)
-      ) WITH (fillfactor = 50)`))
+/**
+ * Marks a transaction that moves a checkpoint, for who has to end it. A lock only in name: it is shared, is held to the
+ * transaction's end, and nobody waits for it.
+ */
+const marker = ({ name, partition, version }: Part): string =>
+  `composable-ts checkpoint ${version} ${partition} of ${name}`
+
+/** How long to wait for an earlier owner's transaction before its session is ended. */
+const patience = "1s"
+
+/** The checkpoints of the `SqlClient`'s database. */
+export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+
+  const read: Service["read"] = ({ name, version }) =>
+    Effect.map(
+      sql.unsafe<{ readonly partition: number; readonly position: bigint; readonly event_id: string | null }>(
+        `SELECT partition, position, event_id FROM ${table} WHERE projection = $1 AND version = $2 ORDER BY partition`,
+        [name, version]
+      ),
+      (rows) =>
+        rows.map(({ event_id, partition, position }) => ({ partition, position, eventId: event_id ?? undefined }))
+    )
+
+  const begin: Service["begin"] = ({ name, version }, partitions, { eventId, position }) =>
+    Effect.map(
+      sql.unsafe(
+        `INSERT INTO ${table} (projection, version, partition, position, event_id)
+         SELECT $1::text, $2::int, partition, $4::bigint, $5::uuid FROM generate_series(0, $3::int - 1) AS partition
+         ON CONFLICT DO NOTHING RETURNING partition`,
+        [name, version, partitions, position, eventId ?? null]
+      ),
+      (rows) => rows.length > 0
+    )
+
+  const raise = ({ epoch, name, partition, version }: Held) =>
+    sql.withTransaction(Effect.gen(function*() {
+      yield* sql.unsafe(`SET LOCAL lock_timeout = '${patience}'`)
+      return yield* sql.unsafe<{ readonly position: bigint; readonly event_id: string | null }>(
+        `UPDATE ${table} SET epoch = $4 WHERE projection = $1 AND version = $2 AND partition = $3 AND epoch <= $4
+         RETURNING position, event_id`,
+        [name, version, partition, epoch]
+      )
+    }))
+
+  const endEarlier = (held: Held) =>
+    sql.unsafe<{ readonly pid: number }>(
+      `SELECT pid FROM pg_locks, pg_terminate_backend(pid) AS ended
+       WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_pid()
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND (classid::bigint << 32 | objid::bigint) = hashtextextended($1, 0) AND ended`,
+      [marker(held)]
+    )
+
+  const claim: Service["claim"] = (held) =>
+    Effect.catchIf(
+      Effect.flatMap(raise(held), ([row]) => {
+        const { epoch, name, partition, version } = held
+        if (row !== undefined) return Effect.succeed({ position: row.position, eventId: row.event_id ?? undefined })
+        return Effect.flatMap(read(held), (checkpoints) =>
+          Effect.fail(
+            checkpoints.some((checkpoint) => checkpoint.partition === partition)
+              ? new LeaseLost({ projection: name, version, partition, epoch })
+              : new CheckpointMissing({ projection: name, version })
+          ))
+      }),
+      (error): error is SqlError => isSqlError(error) && error.reason._tag === "LockTimeoutError",
+      () => Effect.andThen(endEarlier(held), Effect.suspend(() => claim(held)))
+    )
+
+  const advance: Service["advance"] = (held, from, to) =>
+    Effect.map(
+      sql.unsafe(
+        `UPDATE ${table} SET position = $6, event_id = $7::uuid, updated_at = now()
+         WHERE projection = $1 AND version = $2 AND partition = $3 AND epoch = $4 AND position = $5
+         RETURNING pg_try_advisory_xact_lock_shared(hashtextextended($8, 0))`,
+        [
+          held.name,
+          held.version,
+          held.partition,
+          held.epoch,
+          from.position,
+          to.position,
+          to.eventId ?? null,
+          marker(held)
+        ]
+      ),
+      (rows) => rows.length > 0
+    )
+
+  return { read, begin, claim, advance }
 })
 
-/** Makes the table of checkpoints, if it is missing. Any number of processes may do so at once. */
-export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, SqlClient.SqlClient> = Effect.gen(
-  function*() {
-    const sql = yield* SqlClient.SqlClient
-    yield* sql.withTransaction(Effect.gen(function*() {
-      // The lock of whoever makes something in this schema: an event store, which also makes the schema, has the same.
-      yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${`composable-ts migrations ${schema}`}, 0))`
-      yield* sql.unsafe(`CREATE SCHEMA IF NOT EXISTS ${schema}`)
-      yield* Migrator.make({})({ loader: migrations, table: `${schema}.checkpoint_migrations` })
-    }))
-  }
-)
-
-/** The last global position that the owner's read model contains; `undefined` before its set-up. */
-export const read = ({ name, version }: Owner): Effect.Effect<bigint | undefined, SqlError, SqlClient.SqlClient> =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql<{ readonly position: bigint }>`
-      SELECT position FROM ${sql.literal(table)} WHERE projection = ${name} AND version = ${version}`
-    return rows[0]?.position
-  })
-
-/** Sets the owner's checkpoint before the first event, unless it has one. Tells whether it had none. */
-export const start = ({ name, version }: Owner): Effect.Effect<boolean, SqlError, SqlClient.SqlClient> =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql`
-      INSERT INTO ${sql.literal(table)} (projection, version, position) VALUES (${name}, ${version}, 0)
-      ON CONFLICT DO NOTHING RETURNING position`
-    return rows.length > 0
-  })
-
-/**
- * Moves the owner's checkpoint, if it still stands where the caller believes, and locks it until the transaction's end.
- * Tells whether it did: if not, another process has moved it, and what the caller is about to apply was applied.
- */
-export const advance = (
-  { name, version }: Owner,
-  from: bigint,
-  to: bigint
-): Effect.Effect<boolean, SqlError, SqlClient.SqlClient> =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql`
-      UPDATE ${sql.literal(table)} SET position = ${to}, updated_at = now()
-      WHERE projection = ${name} AND version = ${version} AND position = ${from} RETURNING position`
-    return rows.length > 0
-  })
+/** Provides the checkpoints of the `SqlClient`'s database, whose tables must be there. */
+export const layer: Layer.Layer<Checkpoints, never, SqlClient.SqlClient> = Layer.effect(Checkpoints, make)

@@ -63,3 +63,75 @@ export class CheckpointAhead extends Schema.TaggedError<CheckpointAhead>()("Chec
       `but the log ends at ${this.head}. Was the log restored, or is this another one? Rebuild the projection.`
   }
 }
+
+/**
+ * The log is not the one that the projection has read so far: at the checkpoint's position it has another event. It was
+ * restored to an earlier state and has grown since, or it is another log whose projections share these tables. To read
+ * on would be to skip what took the lost events' positions.
+ */
+export class LogMismatch extends Schema.TaggedError<LogMismatch>()("LogMismatch", {
+  projection: Schema.String,
+  version: Schema.Int,
+  partition: Schema.Int,
+  position: Schema.BigInt,
+  /** The id of the event that the projection has read at this position. */
+  read: Schema.String,
+  /** The id of the event that the log has there. */
+  found: Schema.UndefinedOr(Schema.String)
+}) {
+  override get message(): string {
+    return `Projection ${this.projection} v${this.version} has read event ${this.read} at global position ` +
+      `${this.position}, but there this log has ${this.found === undefined ? "none" : `event ${this.found}`}. ` +
+      `Was the log restored, or is this another one? If it was restored, rebuild the projection as a new version. If ` +
+      `two logs share one database of read models, give their projections different names.`
+  }
+}
+
+/** The projection is declared with another number of partitions than it was begun with. */
+export class PartitionsChanged extends Schema.TaggedError<PartitionsChanged>()("PartitionsChanged", {
+  projection: Schema.String,
+  version: Schema.Int,
+  declared: Schema.Int,
+  begun: Schema.Int
+}) {
+  override get message(): string {
+    return `Projection ${this.projection} v${this.version} is declared with ${this.declared} partitions, but was begun ` +
+      `with ${this.begun}: streams would change their partition, and events be lost or applied twice. Declare a new ` +
+      `version to change their number.`
+  }
+}
+
+/**
+ * Another process has taken over a part of the projection: this one was not heard of for longer than the lease lasts.
+ * Whatever it had under way was rolled back. Nothing is wrong with the projection, and nobody need do anything; this
+ * process stands by.
+ */
+export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
+  projection: Schema.String,
+  version: Schema.Int,
+  partition: Schema.Int,
+  /** The epoch that is over. */
+  epoch: Schema.BigInt
+}) {
+  override get message(): string {
+    return `Partition ${this.partition} of projection ${this.projection} v${this.version} was taken over by another ` +
+      `process after epoch ${this.epoch}; what was under way here was rolled back. This process was not heard of for ` +
+      `longer than the lease lasts: was it paused, overloaded or cut off?`
+  }
+}
+
+/** The read model did not contain a position of the log in time. It may yet; nothing is known to be wrong with it. */
+export class NotCaughtUp extends Schema.TaggedError<NotCaughtUp>()("NotCaughtUp", {
+  projection: Schema.String,
+  version: Schema.Int,
+  /** What was waited for. */
+  position: Schema.BigInt,
+  /** How far the read model was at the end, by its slowest partition; `undefined` when it was not set up. */
+  reached: Schema.UndefinedOr(Schema.BigInt)
+}) {
+  override get message(): string {
+    const where = this.reached === undefined ? "has not been set up yet" : `is at ${this.reached}`
+    return `Projection ${this.projection} v${this.version} was waited for up to global position ${this.position}, but ` +
+      `${where}. Does a process run it, has it stopped, or does it need longer? Wait longer, or answer without it.`
+  }
+}

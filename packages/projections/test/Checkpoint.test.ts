@@ -1,70 +1,148 @@
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
+import * as CheckpointContract from "@composable-ts/testing/CheckpointContract"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect, Exit, Fiber } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Checkpoint from "../src/Checkpoint.ts"
+import { migrate } from "../src/internal/schema.ts"
+import { checkpoints } from "./Tables.ts"
+
+CheckpointContract.suite("Checkpoint", checkpoints)
 
 const tally = { name: "tally", version: 1 }
+const held = (epoch: bigint) => ({ ...tally, partition: 0, epoch })
+const at = (position: bigint): Checkpoint.Mark => ({
+  position,
+  eventId: `00000000-0000-0000-0000-${`${position}`.padStart(12, "0")}`
+})
 
-describe("Checkpoint", () => {
+/** A checkpoint at the beginning, claimed in epoch 1. */
+const claimed = Effect.gen(function*() {
+  const service = yield* Checkpoint.Checkpoints
+  yield* service.begin(tally, 1, Checkpoint.beginning)
+  yield* service.claim(held(1n))
+  return service
+})
+
+const position = Effect.flatMap(
+  Checkpoint.Checkpoints,
+  (service) => Effect.map(service.read(tally), ([only]) => only?.position)
+)
+
+describe("the tables of checkpoints", () => {
   for (const round of [1, 2, 3, 4, 5]) {
-    it.live(`makes its table beside event stores that make theirs, all in one empty database (${round})`, () =>
+    it.live(`are made beside event stores that make theirs, all in one empty database (${round})`, () =>
       Effect.gen(function*() {
-        const store = Effect.scoped(PostgresEventStore.make())
+        const store = Effect.asVoid(Effect.scoped(PostgresEventStore.make()))
         yield* Effect.all(
-          Array.from({ length: 8 }, (_, i) => (i + round) % 2 === 0 ? Checkpoint.migrate : store),
+          Array.from({ length: 8 }, (_, i) => (i + round) % 2 === 0 ? migrate : store),
           { concurrency: "unbounded" }
         )
-        assert.isUndefined(yield* Checkpoint.read(tally))
+        const service = yield* Checkpoint.make
+        assert.deepStrictEqual(yield* service.read(tally), [])
       }).pipe(Effect.provide(TestDatabase.layer)))
   }
+})
 
-  it.live("begins before the first event, once for each version", () =>
-    Effect.gen(function*() {
-      yield* Checkpoint.migrate
-      assert.isUndefined(yield* Checkpoint.read(tally))
-      assert.isTrue(yield* Checkpoint.start(tally))
-      assert.isFalse(yield* Checkpoint.start(tally))
-      assert.isTrue(yield* Checkpoint.start({ ...tally, version: 2 }))
-      assert.isTrue(yield* Checkpoint.start({ ...tally, name: "Tally" }))
-      assert.strictEqual(yield* Checkpoint.read(tally), 0n)
-    }).pipe(Effect.provide(TestDatabase.layer)))
-
-  it.live("moves only from where it stands, to positions of any size", () =>
-    Effect.gen(function*() {
-      const far = 2n ** 62n
-      yield* Checkpoint.migrate
-      assert.isFalse(yield* Checkpoint.advance(tally, 0n, 1n))
-      yield* Checkpoint.start(tally)
-      assert.isTrue(yield* Checkpoint.advance(tally, 0n, 5n))
-      assert.isFalse(yield* Checkpoint.advance(tally, 0n, 6n))
-      assert.isFalse(yield* Checkpoint.advance({ ...tally, version: 2 }, 5n, 6n))
-      assert.isTrue(yield* Checkpoint.advance(tally, 5n, far))
-      assert.isTrue(yield* Checkpoint.advance(tally, far, far + 1n))
-      assert.strictEqual(yield* Checkpoint.read(tally), far + 1n)
-    }).pipe(Effect.provide(TestDatabase.layer)))
-
-  it.live("does not move when its transaction is undone, and one mover waits for another", () =>
+describe("in a transaction", () => {
+  it.live("a checkpoint does not move when the transaction is undone, and one mover waits for another", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      yield* Checkpoint.migrate
-      yield* Checkpoint.start(tally)
-      yield* Effect.ignore(sql.withTransaction(Effect.andThen(Checkpoint.advance(tally, 0n, 5n), Effect.fail("no"))))
-      assert.strictEqual(yield* Checkpoint.read(tally), 0n)
+      const service = yield* claimed
+      const advance = (to: bigint) => service.advance(held(1n), Checkpoint.beginning, at(to))
+      yield* Effect.ignore(sql.withTransaction(Effect.andThen(advance(5n), Effect.fail("no"))))
+      assert.strictEqual(yield* position, 0n)
       const moved = yield* Effect.all(
-        Array.from({ length: 6 }, (_, i) => sql.withTransaction(Checkpoint.advance(tally, 0n, BigInt(i + 1)))),
+        Array.from({ length: 6 }, (_, i) => sql.withTransaction(advance(BigInt(i + 1)))),
         { concurrency: "unbounded" }
       )
       assert.lengthOf(moved.filter((won) => won), 1)
-      assert.strictEqual(yield* Checkpoint.read(tally), BigInt(moved.indexOf(true) + 1))
-    }).pipe(Effect.provide(TestDatabase.layer)))
+      assert.strictEqual(yield* position, BigInt(moved.indexOf(true) + 1))
+    }).pipe(Effect.provide(checkpoints)))
 
+  it.live("a beginning is undone with the transaction, and the next to come begins", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const service = yield* Checkpoint.Checkpoints
+      const begin = service.begin(tally, 2, Checkpoint.beginning)
+      yield* Effect.ignore(sql.withTransaction(Effect.andThen(begin, Effect.fail("no"))))
+      assert.deepStrictEqual(yield* service.read(tally), [])
+      assert.isTrue(yield* begin)
+    }).pipe(Effect.provide(checkpoints)))
+
+  it.live("that commits soon, a claim waits for it, and finds the checkpoint where it leads", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const service = yield* claimed
+      const moved = yield* Deferred.make<void>()
+      const goOn = yield* Deferred.make<void>()
+      const earlier = yield* Effect.forkChild(sql.withTransaction(Effect.gen(function*() {
+        yield* service.advance(held(1n), Checkpoint.beginning, at(5n))
+        yield* Deferred.succeed(moved, undefined)
+        yield* Deferred.await(goOn)
+      })))
+      yield* Deferred.await(moved)
+      const claim = yield* Effect.forkChild(service.claim(held(2n)))
+      yield* somebodyWaits
+      yield* Deferred.succeed(goOn, undefined)
+      yield* Fiber.join(earlier)
+      assert.deepStrictEqual(yield* Fiber.join(claim), at(5n))
+    }).pipe(Effect.provide(checkpoints)))
+
+  it.live("that stays open, as a stopped process's does, a claim does not wait for: its session is ended", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const service = yield* claimed
+      const { config } = yield* PgClient.PgClient
+      const moved = yield* Deferred.make<void>()
+      const wakeUp = yield* Deferred.make<void>()
+      const stopped = yield* Effect.forkChild(
+        Effect.exit(sql.withTransaction(Effect.gen(function*() {
+          yield* service.advance(held(1n), Checkpoint.beginning, at(5n))
+          yield* Deferred.succeed(moved, undefined)
+          yield* Deferred.await(wakeUp)
+          return yield* sql`SELECT 1`
+        }))).pipe(Effect.provide(PgClient.layer(config)))
+      )
+      // Another partition's transaction has nothing to do with it.
+      yield* service.begin({ name: "other", version: 1 }, 1, Checkpoint.beginning)
+      const other = { name: "other", version: 1, partition: 0, epoch: 1n }
+      yield* service.claim(other)
+      const otherMoved = yield* Deferred.make<void>()
+      const bystander = yield* Effect.forkChild(sql.withTransaction(Effect.gen(function*() {
+        yield* service.advance(other, Checkpoint.beginning, at(3n))
+        yield* Deferred.succeed(otherMoved, undefined)
+        yield* Deferred.await(wakeUp)
+        yield* sql`SELECT 1`
+      })))
+      yield* Deferred.await(moved)
+      yield* Deferred.await(otherMoved)
+      assert.deepStrictEqual(yield* service.claim(held(2n)), Checkpoint.beginning)
+      yield* Deferred.succeed(wakeUp, undefined)
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(stopped)))
+      yield* Fiber.join(bystander)
+      assert.strictEqual(yield* position, 0n)
+      assert.deepStrictEqual(yield* service.claim(other), at(3n))
+    }).pipe(Effect.provide(checkpoints)))
+})
+
+/** Waits until somebody in this database waits for a lock. */
+const somebodyWaits = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  while (true) {
+    const rows = yield* sql`
+      SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+    if (rows.length > 0) return
+  }
+})
+
+describe("a checkpoint's row", () => {
   it.live("is rewritten in place: no index changes with it (T47)", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      yield* Checkpoint.migrate
-      yield* Checkpoint.start(tally)
+      yield* claimed
       // One session, whose counts are flushed at once.
       yield* Effect.scoped(Effect.gen(function*() {
         const connection = yield* sql.reserve
@@ -78,5 +156,5 @@ describe("Checkpoint", () => {
       assert.isDefined(counts)
       assert.isAtLeast(Number(counts.updates), 300)
       assert.isAbove(Number(counts.inPlace) / Number(counts.updates), 0.95)
-    }).pipe(Effect.provide(TestDatabase.layer)))
+    }).pipe(Effect.provide(checkpoints)))
 })

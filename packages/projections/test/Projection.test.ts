@@ -99,9 +99,9 @@ describe("defineBatch", () => {
       const projection = Tally.batchTally(Tally.main, (positions) => Effect.sync(() => batches.push(positions)))
       assert.deepStrictEqual(projection.events, ["Voted", "Withdrawn"])
       yield* Tally.append(Tally.votedBefore("a"))
-      yield* Tally.appendVotes(600)
-      assert.strictEqual(yield* Projection.catchUp(projection), 601n)
-      assert.strictEqual(yield* Tally.verify(), 601n)
+      yield* Tally.appendVotes(2_600)
+      assert.strictEqual(yield* Projection.catchUp(projection), 2_601n)
+      assert.strictEqual(yield* Tally.verify(), 2_601n)
       assert.lengthOf(batches, 2)
     }).pipe(Effect.provide(database)))
 

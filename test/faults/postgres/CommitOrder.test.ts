@@ -50,7 +50,9 @@ suite(`commits in every order (FAULT_SEED=${seed})`, (test, control) => {
         assert.deepStrictEqual(yield* log.store.readAll({ after: 0n, limit: 10 }), {
           events: [],
           position: 0n,
-          head: 0n
+          head: 0n,
+          previousEventId: undefined,
+          lastEventId: undefined
         })
       }
       yield* gate.open

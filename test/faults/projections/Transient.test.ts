@@ -204,15 +204,15 @@ describe("a connection that ends", () => {
       const proxy = yield* losingCommits(config.url)
       let handled = 0
       const projection = Tally.tally(Tally.main, {
-        after: () => Effect.sync(() => (++handled === 100 || handled === 700) && proxy.loseNext())
+        after: () => Effect.sync(() => (++handled === 100 || handled === 3_000) && proxy.loseNext())
       })
-      yield* Tally.appendVotes(1_200)
+      yield* Tally.appendVotes(4_500)
       const position = yield* Projection.catchUp(projection).pipe(
         Effect.provide(PostgresEventStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url: proxy.url }))))
       )
       assert.strictEqual(proxy.lost(), 2)
-      assert.strictEqual(position, 1_200n)
-      assert.strictEqual(yield* Tally.verify(), 1_200n)
+      assert.strictEqual(position, 4_500n)
+      assert.strictEqual(yield* Tally.verify(), 4_500n)
     }).pipe(Effect.scoped, Effect.provide(database)))
 
   it.live(

@@ -67,27 +67,34 @@ export interface LogDamage {
   readonly issue: string
 }
 
-/** Positions are dense, so a page that nothing was filtered out of holds each; another holds some, in order. */
+/**
+ * Positions are dense, so a page that nothing was filtered out of holds each; another holds some, in order. They are
+ * counted from where the page begins: beyond 2^53 a number does not tell neighbours apart.
+ */
 export const logDamage = (
-  { after, names }: ReadAllOptions,
+  { after, names, partition }: ReadAllOptions,
   { events, position }: LogPage
 ): LogDamage | undefined => {
-  let last = Math.max(0, Number(after))
-  const end = Number(position)
+  const isWhole = names === undefined && partition === undefined
+  const start = after > 0n ? after : 0n
+  const end = Number(position - start)
+  let last = 0
   for (const event of events) {
-    const at = Number(event.globalPosition)
+    const at = Number(event.globalPosition - start)
     if (at <= last || at > end) {
-      return { globalPosition: event.globalPosition, issue: `${placeOf(event)} is out of order, behind ${last}` }
+      const issue = `${placeOf(event)} is out of order, behind ${start + BigInt(last)}`
+      return { globalPosition: event.globalPosition, issue }
     }
-    if (names === undefined && at !== last + 1) {
-      return { globalPosition: BigInt(last + 1), issue: `it is missing, and ${at}, ${placeOf(event)}, follows` }
+    if (isWhole && at !== last + 1) {
+      const issue = `it is missing, and ${event.globalPosition}, ${placeOf(event)}, follows`
+      return { globalPosition: start + BigInt(last + 1), issue }
     }
     const issue = rowIssue(event, event.streamId)
     if (issue !== undefined) return { globalPosition: event.globalPosition, issue: `${placeOf(event)}: ${issue}` }
     last = at
   }
-  return names === undefined && last < end
-    ? { globalPosition: BigInt(last + 1), issue: `it is missing, though the log goes on to ${position}` }
+  return isWhole && last < end
+    ? { globalPosition: start + BigInt(last + 1), issue: `it is missing, though the log goes on to ${position}` }
     : undefined
 }
 

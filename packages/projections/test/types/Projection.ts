@@ -4,8 +4,8 @@
 import type { EventStore } from "@composable-ts/core/EventStore"
 import type { Recorded } from "@composable-ts/core/History"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
+import type { PgClient } from "@effect/sql-pg"
 import { Context, Data, Effect } from "effect"
-import type { SqlClient } from "effect/sql"
 import * as Projection from "../../src/Projection.ts"
 import { Votes } from "../Votes.ts"
 
@@ -77,12 +77,12 @@ const mixed = Projection.define(Votes, {
 same<Same<typeof mixed, Projection.Projection<Refused | Full, Mailer | Pager>>>()
 
 const caughtUp = Projection.catchUp(mixed)
-same<Same<Effect.Services<typeof caughtUp>, Mailer | Pager | EventStore | SqlClient.SqlClient>>()
+same<Same<Effect.Services<typeof caughtUp>, Mailer | Pager | EventStore | PgClient.PgClient>>()
 const runs = Projection.run(mixed)
 same<Same<Effect.Success<typeof runs>, never>>()
 same<Same<Effect.Error<typeof runs>, Projection.Stopped>>()
 
-declare const provided: Effect.Effect<never, Projection.Stopped, EventStore | SqlClient.SqlClient | Mailer>
+declare const provided: Effect.Effect<never, Projection.Stopped, EventStore | PgClient.PgClient | Mailer>
 // @ts-expect-error: the handlers also need a Pager, which nobody provides
 const unprovided: typeof provided = runs
 void unprovided

@@ -86,12 +86,80 @@ export const readAllCases: ReadonlyArray<Case> = [
     check: (store) =>
       Effect.gen(function*() {
         const { head } = yield* mixed(store)
+        const [last] = yield* readLog(store, { after: head - 1n, limit: 1 })
+        assert.ok(last !== undefined)
+        const { eventId } = last
         for (const names of [undefined, [notedName]]) {
           const page = yield* store.readAll({ after: head, limit: 10, names })
-          assert.deepEqual({ ...page }, { events: [], position: head, head })
+          const atTheEnd = { events: [], position: head, head, previousEventId: eventId, lastEventId: eventId }
+          assert.deepEqual({ ...page }, atTheEnd)
         }
       })
   },
+  {
+    name: "readAll: a page names the events at its borders, also those that a filter leaves out",
+    check: (store) =>
+      Effect.gen(function*() {
+        const { after, head } = yield* mixed(store)
+        const ids = new Map((yield* readLog(store, { after, limit: 100 })).map((event) => [
+          event.globalPosition,
+          event.eventId
+        ]))
+        for (const filter of [{}, { names: ["Unheard"] }, { partition: { index: 0, count: 1_000_003 } }]) {
+          for (let position = after; position <= head; position++) {
+            const page = yield* store.readAll({ after: position, limit: 3, ...filter })
+            if (position > after) assert.equal(page.previousEventId, ids.get(position))
+            if (page.position > after) assert.equal(page.lastEventId, ids.get(page.position))
+          }
+        }
+        const start = yield* store.readAll({ after: 0n, limit: 0 })
+        assert.deepEqual([start.previousEventId, start.lastEventId], [undefined, undefined])
+      })
+  },
+  {
+    name: "readAll: there is no event at a border beyond the log's end",
+    check: (store) =>
+      Effect.gen(function*() {
+        const { head } = yield* mixed(store)
+        const page = yield* store.readAll({ after: head + 5n, limit: 10 })
+        const beyond = { events: [], position: head + 5n, head, previousEventId: undefined, lastEventId: undefined }
+        assert.deepEqual({ ...page }, beyond)
+      })
+  },
+  ...[1, 2, 3, 8].map((count): Case => ({
+    name: `readAll: ${count} partitions hold every event once, each stream in one of them, in order`,
+    check: (store) =>
+      Effect.gen(function*() {
+        const after = yield* headOf(store)
+        const streams = countFrom(0, 40).map(freshStream)
+        for (const [i, streamId] of [...streams, ...streams].entries()) yield* store.append(streamId, any, [counted(i)])
+        const parts = yield* Effect.forEach(countFrom(0, count), (index) =>
+          Effect.map(
+            store.readAll({ after, limit: 1_000, partition: { index, count } }),
+            (page) => {
+              assert.equal(page.position, page.head)
+              return page.events
+            }
+          ))
+        for (const events of parts) {
+          assert.ok(events.length > 0, "forty streams, and none in this partition")
+          assert.deepEqual(positions(events), positions(events).toSorted((a, b) => Number(a - b)))
+        }
+        const places = parts.flatMap((events, index) => events.map(({ streamId }) => ({ streamId, index })))
+        assert.equal(places.length, 80)
+        for (const streamId of streams) {
+          const indexes = new Set(places.filter((place) => place.streamId === streamId).map(({ index }) => index))
+          assert.equal(indexes.size, 1)
+        }
+        const noneOfTheName = yield* store.readAll({
+          after,
+          limit: 1_000,
+          names: [notedName],
+          partition: { index: 0, count }
+        })
+        assert.deepEqual(noneOfTheName.events, [])
+      })
+  })),
   {
     name: "readAll: events are the same as in their streams and in their commands",
     check: (store) =>

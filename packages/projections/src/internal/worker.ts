@@ -1,0 +1,152 @@
+/**
+ * Follows one part of the log for one subscriber, under one lease: claims the checkpoint, then reads page by page and
+ * applies each in a transaction that also moves the checkpoint. The next page is read while one is applied.
+ *
+ * Whatever interrupts the order of things (a lost connection, a commit whose answer was lost, a checkpoint that somebody
+ * moved) leads back to the claim, which tells how far the read model is for certain. And every page tells which event
+ * stands at the checkpoint, so not one is applied that belongs to another log.
+ */
+import { EventStore, type LogPage, type ReadAllOptions } from "@composable-ts/core/EventStore"
+import type { LogReadError } from "@composable-ts/core/EventStoreError"
+import { isReadonlyArrayNonEmpty as isNonEmpty } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import { Checkpoints, type Mark } from "../Checkpoint.ts"
+import type { Held, Part, Subscriber } from "../Lease.ts"
+import {
+  CheckpointAhead,
+  type CheckpointMissing,
+  type LeaseLost,
+  LogMismatch,
+  ProjectionFailed
+} from "../ProjectionError.ts"
+import type { Subscription } from "../Subscription.ts"
+import { isContention, isOutage, throughContention, throughOutages } from "./failures.ts"
+
+/** What a worker and its surroundings tell each other. */
+export interface Surroundings {
+  /** Opened when the worker shall stop at the next border of a batch. */
+  readonly leaving: Latch.Latch
+  /** Told how far the read model is, after each commit. */
+  readonly moved: (held: Held, position: bigint) => void
+}
+
+/** Why a worker does not go on. */
+export type Ended = ProjectionFailed | CheckpointAhead | CheckpointMissing | LogMismatch | LogReadError | SqlError
+
+/** How many positions of the log go into one transaction, at the most. */
+export const batchSize = 2_000
+
+/** A subscriber in messages. */
+export const nameOf = ({ name, version }: Subscriber): string => `Projection ${name} v${version}`
+
+/**
+ * Whatever goes wrong in a transaction of the read model, up to its commit, is the failure of what it was to apply: a
+ * handler may swallow the error that broke the transaction, and a lost connection may show as a defect.
+ */
+export const failsAs = (
+  { name: projection, version }: Subscriber,
+  { after, upTo }: { readonly after: bigint; readonly upTo: bigint }
+) =>
+<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, ProjectionFailed, R> =>
+  Effect.catchCause(
+    effect,
+    (cause) => Effect.fail(new ProjectionFailed({ projection, version, after, upTo, cause: Cause.squash(cause) }))
+  )
+
+/** Fails unless a page that was read from a mark belongs to the log that was read up to there. */
+export const sameLog = (part: Part, mark: Mark, page: LogPage): Effect.Effect<void, CheckpointAhead | LogMismatch> => {
+  const { name: projection, partition, version } = part
+  const { eventId: read, position } = mark
+  if (page.head < position) {
+    return Effect.fail(new CheckpointAhead({ projection, version, checkpoint: position, head: page.head }))
+  }
+  return read === undefined || read === page.previousEventId
+    ? Effect.void
+    : Effect.fail(new LogMismatch({ projection, version, partition, position, read, found: page.previousEventId }))
+}
+
+const endOf = ({ lastEventId, position }: LogPage): Mark => ({ position, eventId: lastEventId })
+
+/** Works until it shall leave. */
+export const work = <R>(
+  subscription: Subscription<R>,
+  held: Held,
+  { leaving, moved }: Surroundings
+): Effect.Effect<void, Ended | LeaseLost, R | EventStore | SqlClient.SqlClient | Checkpoints> => {
+  const { events: names, partitions } = subscription
+  const filter: Pick<ReadAllOptions, "names" | "partition"> = partitions === 1
+    ? { names }
+    : { names, partition: { index: held.partition, count: partitions } }
+
+  const read = (after: bigint, limit = batchSize) =>
+    Effect.flatMap(EventStore, (events) => events.readAll({ after, limit, ...filter }))
+
+  const claim = throughContention(Effect.flatMap(Checkpoints, (checkpoints) => checkpoints.claim(held)))
+
+  /** Applies a page. Tells how far the read model is then; `undefined` when the checkpoint was not where it should be. */
+  const apply = (
+    mark: Mark,
+    page: LogPage
+  ): Effect.Effect<
+    Mark | undefined,
+    Ended,
+    R | EventStore | SqlClient.SqlClient | Checkpoints
+  > =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const checkpoints = yield* Checkpoints
+      const { events, position } = page
+      return yield* sql.withTransaction(Effect.gen(function*() {
+        // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
+        if (!(yield* checkpoints.advance(held, mark, endOf(page)))) return undefined
+        if (isNonEmpty(events)) yield* subscription.apply(events)
+        return endOf(page)
+      })).pipe(failsAs(held, { after: mark.position, upTo: position }), throughContention)
+    }).pipe(
+      // Of a batch that fails, what stands before the culprit is applied, and then that alone is named.
+      Effect.catchTag("ProjectionFailed", (failed) => {
+        const size = Number(failed.upTo - failed.after)
+        if (size === 1 || isContention(failed) || isOutage(failed)) return Effect.fail(failed)
+        return Effect.flatMap(
+          read(mark.position, Math.floor(size / 2)),
+          (half) => Effect.andThen(sameLog(held, mark, half), apply(mark, half))
+        )
+      })
+    )
+
+  const follow = (appended: Effect.Effect<void>) =>
+    Effect.gen(function*() {
+      let mark = yield* claim
+      let next: Fiber.Fiber<LogPage, LogReadError> | undefined
+      moved(held, mark.position)
+      while (!Latch.isOpen(leaving)) {
+        const page = yield* next === undefined ? read(mark.position) : Fiber.join(next)
+        next = undefined
+        yield* sameLog(held, mark, page)
+        if (page.position > mark.position) {
+          if (page.position < page.head) next = yield* Effect.forkChild(read(page.position))
+          const reached = yield* apply(mark, page)
+          mark = reached ?? (yield* claim)
+          moved(held, mark.position)
+          if (mark.position !== page.position) {
+            next?.interruptUnsafe()
+            next = undefined
+            continue
+          }
+        }
+        if (page.position >= page.head) yield* Effect.raceFirst(appended, leaving.await)
+      }
+      next?.interruptUnsafe()
+    })
+
+  return Effect.scoped(Effect.gen(function*() {
+    const events = yield* EventStore
+    const appended = yield* throughOutages(nameOf(held))(events.listen)
+    yield* throughOutages(nameOf(held))(follow(appended))
+  }))
+}
