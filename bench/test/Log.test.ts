@@ -5,7 +5,7 @@ import * as TestServer from "./TestServer.ts"
 
 const damage = ({ sql }: Log.Log, statement: string) =>
   Effect.andThen(
-    sql.unsafe("ALTER TABLE composable.events DISABLE TRIGGER events_immutable"),
+    sql.unsafe("ALTER TABLE composable.events DISABLE TRIGGER ALL"),
     sql.unsafe(statement)
   )
 

@@ -12,7 +12,7 @@ import type * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import { exceeds } from "./internal/appendStatement.ts"
 import * as Database from "./internal/Database.ts"
-import { scrubbed } from "./internal/sqlFailure.ts"
+import { explained } from "./internal/sqlFailure.ts"
 import { isTransient } from "./internal/transient.ts"
 import type * as Migrations from "./Migrations.ts"
 
@@ -23,7 +23,7 @@ export interface Options {
 }
 
 const failed = (operation: SnapshotStore.SnapshotStoreError["operation"]) => (error: SqlError) =>
-  new SnapshotStore.SnapshotStoreError({ operation, retryable: isTransient(error), cause: scrubbed(error) })
+  new SnapshotStore.SnapshotStoreError({ operation, retryable: isTransient(error), cause: explained(error) })
 
 /** What a row takes besides the state. */
 const rowOverhead = 16 * 1024

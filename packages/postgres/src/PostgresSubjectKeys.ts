@@ -14,7 +14,7 @@ import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 import * as Database from "./internal/Database.ts"
 import * as MasterKey from "./internal/masterKey.ts"
-import { scrubbed } from "./internal/sqlFailure.ts"
+import { explained } from "./internal/sqlFailure.ts"
 import { isTransient } from "./internal/transient.ts"
 import type * as Migrations from "./Migrations.ts"
 
@@ -35,7 +35,7 @@ export interface Options extends SubjectKeys.CacheOptions {
 type Operation = SubjectKeysError["operation"]
 
 const failed = (operation: Operation) => (error: SqlError) =>
-  new SubjectKeysError({ operation, retryable: isTransient(error), cause: scrubbed(error) })
+  new SubjectKeysError({ operation, retryable: isTransient(error), cause: explained(error) })
 
 type KeyRow = readonly [subject: string, key: Uint8Array | null, wrapped: boolean]
 

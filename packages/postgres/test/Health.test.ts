@@ -85,6 +85,7 @@ suite("health", (test) => {
       )
       yield* log.sql.unsafe(`GRANT ALL ON SCHEMA ${log.schema} TO ${role}`)
       yield* log.sql.unsafe(`GRANT ALL ON ALL TABLES IN SCHEMA ${log.schema} TO ${role}`)
+      yield* log.sql.unsafe(`GRANT ALL ON ALL FUNCTIONS IN SCHEMA ${log.schema} TO ${role}`)
       const database = new URL(Redacted.value(log.url)).pathname.slice(1)
       yield* log.sql.unsafe(`GRANT CREATE ON DATABASE ${database} TO ${role}`)
       const watcher = yield* log.open({ username: role, password: Redacted.make("secret") }, {

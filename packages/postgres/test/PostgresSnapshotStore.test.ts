@@ -121,7 +121,7 @@ suite("snapshots on PostgreSQL", (test, control) => {
       )
       assert.include(inspect(answer, { depth: 20 }), "zoe@example.com", "the control")
       const error = yield* Effect.flip(store.save(snapshotAt(1, "zoe@example.com")))
-      assert.match(error.message, /violates check constraint "none" \(SQL state 23514, constraint none\)/)
+      assert.match(error.message, /SQL state 23514: .*violates check constraint "none"/)
       assert.notInclude(`${Cause.pretty(Cause.fail(error))} ${inspect(error, { depth: 20 })}`, "zoe@example.com")
     }))
 

@@ -120,7 +120,7 @@ const reads: ReadonlyArray<Operation> = [
   {
     name: "readAll",
     indexes: ["events_pkey"],
-    pages: 30,
+    pages: 45,
     run: (store) => store.readAll({ after: 100_000n, limit: 500 })
   },
   {
@@ -132,13 +132,13 @@ const reads: ReadonlyArray<Operation> = [
   {
     name: "readAll of names",
     indexes: ["events_pkey"],
-    pages: 30,
+    pages: 45,
     run: (store) => store.readAll({ after: 100_000n, limit: 500, names: ["Rare", "None"] })
   },
   {
     name: "readAll of a partition",
     indexes: ["events_pkey"],
-    pages: 30,
+    pages: 45,
     run: (store) => store.readAll({ after: 100_000n, limit: 500, names: ["Rare"], partition: { index: 1, count: 4 } })
   },
   {

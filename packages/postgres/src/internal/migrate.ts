@@ -36,12 +36,12 @@ const loader = (schema: string, migrations: ReadonlyArray<Migration>): Migrator.
     }))
   ]))
 
-/** EXECUTE is everyone's unless taken away, and what runs with the owner's rights is not for everyone. */
+/** EXECUTE is everyone's unless taken away. */
 const takeFunctionsFromPublic = (sql: SqlClient.SqlClient, schema: string) =>
   Effect.gen(function*() {
     const functions = yield* sql<{ readonly signature: string }>`
       SELECT oid::regprocedure::text AS signature FROM pg_proc
-      WHERE pronamespace = ${schema}::regnamespace AND proowner = current_user::regrole AND prosecdef`
+      WHERE pronamespace = ${schema}::regnamespace AND proowner = current_user::regrole`
     for (const { signature } of functions) yield* sql.unsafe(`REVOKE ALL ON FUNCTION ${signature} FROM PUBLIC`)
   })
 

@@ -121,6 +121,9 @@ export const scrubbed = (error: SqlError): SqlError => {
   return new SqlError({ reason: new Reason({ ...reason, cause: Object.assign(new Error(message), fields) }) })
 }
 
+/** What the server says, and what to do, without a value: for errors of other stores than that of the events. */
+export const explained = (error: SqlError): Error => new Error(meaningOf(error).advice, { cause: scrubbed(error) })
+
 /** An operation's failure. */
 export const failed = (operation: string) => (error: SqlError): EventStoreError => {
   const { advice, reason } = meaningOf(error)
