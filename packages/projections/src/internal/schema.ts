@@ -63,7 +63,9 @@ export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, Sq
     yield* sql.withTransaction(Effect.gen(function*() {
       // The lock of whoever makes something in this schema: an event store, which also makes the schema, has the same.
       yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${`composable-ts migrations ${schema}`}, 0))`
-      yield* sql.unsafe(`CREATE SCHEMA IF NOT EXISTS ${schema}`)
+      // To ask for a schema that there is needs the right to make one, too: so it is looked for first.
+      const exists = yield* sql`SELECT FROM pg_namespace WHERE nspname = ${schema}`
+      if (exists.length === 0) yield* sql.unsafe(`CREATE SCHEMA ${schema}`)
       yield* Migrator.make({})({ loader: migrations, table: `${schema}.checkpoint_migrations` })
     }))
   }
