@@ -38,7 +38,7 @@ import { inRealTime, inTime } from "./internal/inTime.ts"
 import * as Listener from "./internal/Listener.ts"
 import { columns, recorded } from "./internal/rows.ts"
 import { channel } from "./internal/schema.ts"
-import { resend, sendGroup } from "./internal/sendGroup.ts"
+import { Patience, resend, sendGroup } from "./internal/sendGroup.ts"
 import { failed } from "./internal/sqlFailure.ts"
 import { sqlState } from "./internal/sqlState.ts"
 import * as TombstoneStatement from "./internal/tombstoneStatement.ts"
@@ -111,6 +111,7 @@ interface Writing {
   /** The schema's name as SQL takes it. */
   readonly schema: string
   readonly storedBy: StoredBy
+  readonly patience: Duration.Input
 }
 
 interface Appending extends Writing {
@@ -156,15 +157,20 @@ const makeCall = (client: PgClient) => {
 type Call = ReturnType<typeof makeCall>
 
 /** Looks up what a command stored, as patiently as a group is sent. */
-const makeStoredBy = (client: PgClient, readCommand: EventStore.Operations["readCommand"]) => (commandId: string) =>
+const makeStoredBy = (
+  client: PgClient,
+  readCommand: EventStore.Operations["readCommand"],
+  patience: Duration.Input
+) =>
+(commandId: string) =>
   readCommand(commandId).pipe(
-    Effect.retry({ schedule: resend, while: isRetryable }),
+    Effect.retry({ schedule: resend(patience), while: isRetryable }),
     Database.outsideTransaction(client)
   )
 
 type StoredBy = ReturnType<typeof makeStoredBy>
 
-const makeAppend = ({ call, client, limits: given, metrics, schema, storedBy }: Appending) => {
+const makeAppend = ({ call, client, limits: given, metrics, patience, schema, storedBy }: Appending) => {
   const statement = AppendStatement.make(schema)
   const maxRowBytes = Database.maxMessageSize(client)
 
@@ -207,6 +213,7 @@ const makeAppend = ({ call, client, limits: given, metrics, schema, storedBy }: 
 
   const flush = (group: ReadonlyArray<Submission>): Effect.Effect<void> => {
     const sending = sendGroup<Submission, AppendStatement.Answer>({
+      patience,
       send: (members) => {
         let tries = 0
         const statement = send(members.map(({ input }) => input))
@@ -246,7 +253,7 @@ const makeAppend = ({ call, client, limits: given, metrics, schema, storedBy }: 
  * Tombstones are rare, and each may have much to erase, so each goes alone. Sending one again is as safe as sending an
  * append again; once it was sent, its outcome is waited for.
  */
-const makeTombstone = ({ call, client, schema, storedBy }: Writing): EventStore.Operations["tombstone"] => {
+const makeTombstone = ({ call, client, patience, schema, storedBy }: Writing): EventStore.Operations["tombstone"] => {
   const text = TombstoneStatement.text(schema)
 
   const known = (
@@ -262,7 +269,7 @@ const makeTombstone = ({ call, client, schema, storedBy }: Writing): EventStore.
 
   const send = (command: AppendStatement.Command): Effect.Effect<EventStore.AppendResult, AppendFailure> =>
     call(text, TombstoneStatement.parameters(command)).pipe(
-      Effect.retry({ schedule: resend, while: isTransient }),
+      Effect.retry({ schedule: resend(patience), while: isTransient }),
       Database.outsideTransaction(client),
       Effect.mapError(failed("tombstone")),
       Effect.flatMap(([row]): Effect.Effect<EventStore.AppendResult, AppendFailure> => {
@@ -462,11 +469,13 @@ export const open = (
     const readCommand: typeof ofCommand = flow(ofCommand, inPatience("read a command's events"))
     const listener = yield* Listener.make(client, { schema: name, channel: channel(schema) }, options.wakeUp)
     const metrics = AppendMetrics.make(schema, yield* Effect.context<never>())
+    const patience = yield* Patience
     const writing: Writing = {
       client,
       call: makeCall(client),
       schema: name,
-      storedBy: makeStoredBy(client, readCommand)
+      storedBy: makeStoredBy(client, readCommand, patience),
+      patience
     }
     const store = EventStore.make({
       transact: yield* makeAppend({ ...writing, limits: options.append ?? {}, metrics }),

@@ -127,13 +127,17 @@ suite("snapshots on PostgreSQL", (test, control) => {
 
   test("a row's next state goes beside its last, with no new entry in the index", (log) =>
     Effect.gen(function*() {
-      const store = yield* openOn(log, { startupParameters: { synchronous_commit: "off" } })
+      // On connections of its own, each time, for the server counts what a connection did when it ends, or much later.
       const rewrite = (version: number) =>
-        Effect.forEach(
-          Array.range(1, 200),
-          (n) => store.save({ ...snapshotAt(version, { text: "s".repeat(300) }), streamId: stream(`${n}`) }),
-          { discard: true }
-        )
+        Effect.scoped(Effect.flatMap(
+          openOn(log, { startupParameters: { synchronous_commit: "off" } }),
+          (store) =>
+            Effect.forEach(
+              Array.range(1, 200),
+              (n) => store.save({ ...snapshotAt(version, { text: "s".repeat(300) }), streamId: stream(`${n}`) }),
+              { discard: true }
+            )
+        ))
       for (let version = 0; version < 2; version++) yield* rewrite(version)
       const [figures] = yield* log.sql<{ all: bigint; hot: bigint }>`
         SELECT pg_stat_get_tuples_updated('snapshots'::regclass) AS all,

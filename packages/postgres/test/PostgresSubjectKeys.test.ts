@@ -396,7 +396,8 @@ describe("a database that is away", () => {
         yield* holder.executeRaw("BEGIN", [])
         yield* holder.executeRaw("LOCK TABLE log.subject_keys", [])
         const waiting = yield* Effect.forkChild(Effect.flip(keys.opening(["p-1"])))
-        yield* sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.pipe(
+        yield* sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock'`.pipe(
           Effect.repeat({ until: (ended) => ended.length > 0 })
         )
         yield* holder.executeRaw("ROLLBACK", [])

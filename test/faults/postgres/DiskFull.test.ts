@@ -10,6 +10,7 @@ import { isSqlError } from "effect/sql/SqlError"
 import { randomBytes } from "node:crypto"
 import { chmodSync, chownSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { Patience } from "../../../packages/postgres/src/internal/sendGroup.ts"
 import { noted, several, stream } from "../../../packages/postgres/test/Facts.ts"
 import * as Invariants from "../../../packages/postgres/test/Invariants.ts"
 import * as TestLog from "../../../packages/postgres/test/TestLog.ts"
@@ -62,13 +63,14 @@ describe("a disk without room", () => {
         const log = yield* TestLog.make(server.url)
         const { fill, free } = yield* disk(server, log)
         const other = yield* log.another
+        const impatient = yield* Effect.provideService(log.another, Patience, "1 second")
         const follower = yield* Follower.follow(other)
         for (let i = 0; i < 10; i++) yield* log.store.append(stream("a"), any, several(3))
         yield* fill
 
         const refused = yield* Effect.forEach(
           Array.range(1, 8),
-          (i) => Effect.flip(log.store.append(stream(`b-${i}`), any, [large(), large()])),
+          (i) => Effect.flip(impatient.append(stream(`b-${i}`), any, [large(), large()])),
           { concurrency: "unbounded" }
         )
         for (const error of refused) {

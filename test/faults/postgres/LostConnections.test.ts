@@ -5,6 +5,7 @@
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import { assert } from "@effect/vitest"
 import { Array, Effect, Fiber, Redacted, Schedule } from "effect"
+import { Patience } from "../../../packages/postgres/src/internal/sendGroup.ts"
 import { commandId, several, stream } from "../../../packages/postgres/test/Facts.ts"
 import * as Invariants from "../../../packages/postgres/test/Invariants.ts"
 import * as Sabotage from "../../../packages/postgres/test/Sabotage.ts"
@@ -156,20 +157,17 @@ suite("lost connections", (test, control) => {
     (log) =>
       Effect.gen(function*() {
         const { open, proxy } = yield* proxied(log)
-        const store = yield* open
+        const store = yield* Effect.provideService(open, Patience, "1 second")
         yield* store.append(stream("a"), noStream, several(1))
         proxy.close()
-        const began = Date.now()
+        // Were each waited for by itself, it would take two lanes 100 seconds: longer than this test may.
         const errors = yield* Effect.forEach(
           Array.range(1, 200),
           () => Effect.flip(store.append(stream("a"), any, several(1))),
           { concurrency: "unbounded" }
         )
-        // Three groups on two lanes.
-        assert.isBelow(Date.now() - began, 25_000)
         for (const error of errors) assert.deepInclude(error, { _tag: "EventStoreError", retryable: true })
-      }),
-    60_000
+      })
   )
 
   test("T62: a LISTEN connection that falls silent is made up for by polling", (log) =>

@@ -12,6 +12,7 @@ import { BeginTransaction } from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { Patience } from "../../../packages/postgres/src/internal/sendGroup.ts"
 import { commandId, counted, several, stream } from "../../../packages/postgres/test/Facts.ts"
 import * as History from "../../../packages/postgres/test/History.ts"
 import * as Invariants from "../../../packages/postgres/test/Invariants.ts"
@@ -152,7 +153,8 @@ layer(ServerLive, { excludeTestServices: true, timeout: "60 seconds" })(
 
     test("an append behind a lock that is held for longer than its patience fails typed, and is not done later", (log) =>
       Effect.gen(function*() {
-        const open = (startupParameters: Record<string, string>) => log.open({ url: log.url, startupParameters })
+        const open = (startupParameters: Record<string, string>) =>
+          Effect.provideService(log.open({ url: log.url, startupParameters }), Patience, "1 second")
         const stores = [yield* open({ statement_timeout: "300ms" }), yield* open({ lock_timeout: "300ms" })]
         yield* Effect.scoped(Effect.gen(function*() {
           const holder = yield* log.sql.reserve

@@ -5,20 +5,32 @@
  * server, is resolved by asking again.
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import { isTooMuch, isTransient } from "./transient.ts"
 
-/** How long to try to find out what became of a group whose connection was lost. */
-export const resend = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("500 millis")]).pipe(
-  Schedule.jittered,
-  Schedule.upTo({ duration: "10 seconds" })
+/** How long to try to find out what became of what was sent. Taken from the context in which the store is made. */
+export const Patience: Context.Reference<Duration.Input> = Context.Reference(
+  "@composable-ts/postgres/sendGroup/Patience",
+  {
+    defaultValue: (): Duration.Input => "10 seconds"
+  }
 )
 
-/** What becomes of the members. */
+/** When to send again what a lost connection or a passing failure left unanswered, until patience ends. */
+export const resend = (patience: Duration.Input) =>
+  Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("500 millis")]).pipe(
+    Schedule.jittered,
+    Schedule.upTo({ duration: patience })
+  )
+
+/** How a group is sent, and what becomes of its members. */
 export interface Sending<Member, Answer> {
+  readonly patience: Duration.Input
   /** Stores what the members ask for, or nothing; an answer for each. */
   readonly send: (members: ReadonlyArray<Member>) => Effect.Effect<ReadonlyArray<Answer>, SqlError>
   readonly answered: (member: Member, answer: Answer) => void
@@ -31,9 +43,10 @@ export interface Sending<Member, Answer> {
  * for when the database stays away: all would wait for each.
  */
 export const sendGroup = <Member, Answer>(
-  { answered, failed, send }: Sending<Member, Answer>,
+  { answered, failed, patience, send }: Sending<Member, Answer>,
   group: ReadonlyArray<Member>
 ): Effect.Effect<void> => {
+  const schedule = resend(patience)
   let away: Cause.Cause<SqlError> | undefined
 
   const fail = (members: ReadonlyArray<Member>, cause: Cause.Cause<SqlError>) =>
@@ -44,7 +57,7 @@ export const sendGroup = <Member, Answer>(
     // A part of a group has been given its chance to pass by itself, and others wait behind it.
     const isWhole = members === group
     const mayPass = (error: SqlError) => isTransient(error) && !(isTooMuch(error) && (members.length > 1 || !isWhole))
-    return Effect.matchCauseEffect(Effect.retry(send(members), { schedule: resend, while: mayPass }), {
+    return Effect.matchCauseEffect(Effect.retry(send(members), { schedule, while: mayPass }), {
       onSuccess: (answers) => Effect.sync(() => answers.forEach((answer, i) => answered(members[i]!, answer))),
       onFailure: (cause) => {
         const error = Option.getOrUndefined(Cause.findErrorOption(cause))
