@@ -15,7 +15,7 @@ export interface Cost {
   readonly client: number
   /** CPU time of the database's sessions in microseconds; undefined where the system does not tell. */
   readonly server: number | undefined
-  /** The most memory that the heap held in use, in bytes, above what it held before. */
+  /** How far the heap grew at the most, in bytes; what was garbage, but not collected yet, counts. */
   readonly heap: number
 }
 

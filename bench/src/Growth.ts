@@ -221,7 +221,7 @@ export const markdown = ({ callers, loadAfter, loadBefore, logs }: Growth, profi
     `Load average ${loadBefore.toFixed(1)} at the start, ${
       loadAfter.toFixed(1)
     } at the end. Medians of the rounds; CPU is`,
-    "time of this process and of the database's sessions, for each append; heap is the most that was in use above the start.",
+    "time of this process and of the database's sessions, for each append; heap is how far it grew, garbage included.",
     "",
     "## Events in the log",
     "",
