@@ -12,19 +12,24 @@ export interface Request {
   readonly only: ReadonlyArray<string>
   /** The row to take a CPU profile of, instead of measuring. */
   readonly cpuProfileOf: string | undefined
+  /** What to measure: the table's rows, or how costs grow. */
+  readonly subject: "rows" | "growth"
   /** The folder to write to. */
   readonly results: string
 }
 
 /** What `--help` prints, and what follows a mistake. */
 export const usage = (ids: ReadonlyArray<string>): string =>
-  `Usage: pnpm bench [--quick | --full | --smoke] [--only ID,…] [--profile ID] [--results FOLDER]
+  `Usage: pnpm bench [--quick | --full | --smoke] [--only ID,…] [--profile ID] [--growth]
+                  [--results FOLDER]
 
   --quick         under two minutes; the default
   --full          under fifteen minutes, with less spread
   --smoke         seconds: shows that everything runs and is right, its figures mean nothing
   --only ID,…     only these rows
   --profile ID    writes ID.cpuprofile of this row and prints the functions with most self time
+  --growth        instead of the rows, how costs grow with the log (10^3 and 10^6 events, with --full also 10^7) and
+                  with callers (1 to 1 000); writes growth.json and growth.md
   --results DIR   where to write latest.json and latest.md; default bench/results
 
 It measures on the server of DATABASE_URL, or on an embedded PostgreSQL.
@@ -41,6 +46,7 @@ const options = {
   smoke: { type: "boolean" },
   only: { type: "string" },
   profile: { type: "string" },
+  growth: { type: "boolean" },
   results: { type: "string" },
   help: { type: "boolean" }
 } as const
@@ -68,10 +74,14 @@ export const parse = (
   for (const id of given.profile === undefined ? only : [...only, given.profile]) {
     if (!ids.includes(id)) throw new UsageError(`there is no row "${id}"`)
   }
+  if (given.growth === true && (given.only ?? given.profile) !== undefined) {
+    throw new UsageError("--growth has no rows to choose from")
+  }
   return {
     profile: chosen[0] ?? Profile.quick,
     only,
     cpuProfileOf: given.profile,
+    subject: given.growth === true ? "growth" : "rows",
     // pnpm runs the script in bench/, but a path is meant from where the command was typed.
     results: given.results === undefined
       ? resultsByDefault

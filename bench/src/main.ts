@@ -10,6 +10,7 @@ import { parse, type Request, usage, UsageError } from "./CommandLine.ts"
 import type { Experiment } from "./Contest.ts"
 import * as CpuProfile from "./CpuProfile.ts"
 import * as Experiments from "./Experiments.ts"
+import * as Growth from "./Growth.ts"
 import * as Host from "./Host.ts"
 import * as Report from "./Report.ts"
 import * as Rounds from "./Rounds.ts"
@@ -88,10 +89,23 @@ const profile = (id: string, { profile, results }: Request) =>
     write(results, `${id}.cpuprofile`, JSON.stringify(recorded))
   })
 
-const main = (request: Request) =>
-  (request.cpuProfileOf === undefined ? run(request) : profile(request.cpuProfileOf, request)).pipe(
-    Effect.provide(Server.layer)
-  )
+const grow = ({ profile, results }: Request) =>
+  Effect.gen(function*() {
+    const date = new Date().toISOString()
+    const growth = yield* Effect.scoped(Growth.measure(profile))
+    const text = Growth.markdown(growth, profile.name)
+    console.log(text)
+    const content = { machine: Host.machine(), versions: Host.versions(), profile: profile.name, date, ...growth }
+    write(results, "growth.json", `${JSON.stringify(content, undefined, 2)}\n`)
+    write(results, "growth.md", text)
+  })
+
+const wanted = (request: Request) => {
+  if (request.cpuProfileOf !== undefined) return profile(request.cpuProfileOf, request)
+  return request.subject === "growth" ? grow(request) : run(request)
+}
+
+const main = (request: Request) => Effect.provide(wanted(request), Server.layer)
 
 try {
   const request = parse(process.argv.slice(2), Experiments.ids, join(import.meta.dirname, "../results"))

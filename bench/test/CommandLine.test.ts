@@ -26,6 +26,13 @@ describe("CommandLine", () => {
     for (const id of ids) assert.include(usage(ids), id)
   })
 
+  it("measures growth when asked, which has no rows to choose from", () => {
+    assert.strictEqual(read()?.subject, "rows")
+    assert.strictEqual(read("--growth", "--full")?.subject, "growth")
+    assert.throws(() => read("--growth", "--only", "c"), UsageError, "--growth")
+    assert.throws(() => read("--growth", "--profile", "c"), UsageError, "--growth")
+  })
+
   it("refuses what it does not know, rather than measuring something else", () => {
     assert.throws(() => read("--only", "d"), UsageError, "\"d\"")
     assert.throws(() => read("--profile", "d"), UsageError, "\"d\"")

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { onTestFinished } from "vitest"
+import type { Growth } from "../src/Growth.ts"
 import type { Report } from "../src/Report.ts"
 
 const execute = promisify(execFile)
@@ -70,6 +71,18 @@ describe("pnpm bench", () => {
     const { machine, versions } = await measure("append10.c32", "projection.batch")
     assert.match(versions["postgres"] ?? "", /^\d+/)
     assert.strictEqual(machine.postgres?.["fsync"], "on")
+  })
+
+  it("measures growth with the log and with callers", { timeout: 60_000 }, async () => {
+    const results = folder()
+    const { stdout } = await bench("--growth", "--smoke", "--results", results)
+    const markdown = readFileSync(join(results, "growth.md"), "utf8")
+    assert.include(stdout, markdown)
+    assert.match(markdown, /^\| 2,000 \| [\d.]+ \|/m)
+    assert.match(markdown, /^\| 1,000 \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \|$/m)
+    assert.notInclude(markdown, "NaN")
+    const { callers } = JSON.parse(readFileSync(join(results, "growth.json"), "utf8")) as Growth
+    assert.deepStrictEqual(callers.map((row) => row.callers), [1, 32, 128, 1_000])
   })
 
   it("writes a CPU profile and names functions with their places", { timeout: 30_000 }, async () => {

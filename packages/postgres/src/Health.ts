@@ -259,7 +259,7 @@ const serverProblems = (server: Server, stalledAfter: number): ReadonlyArray<Pro
 }
 
 const wakeUpProblems = ({ listening, reason }: WakeUp.State): ReadonlyArray<Problem> =>
-  listening || reason === "chosen" || reason === "connecting"
+  listening || reason === "unused" || reason === "chosen" || reason === "connecting"
     ? []
     : [{
       kind: "NotListening",

@@ -6,8 +6,8 @@ import type * as Duration from "effect/Duration"
 /**
  * How a store learns of appends. All settings have defaults.
  *
- * With `listen`, the store holds one connection of its own, beside the client's pool, and LISTENs on it. It proves at the
- * start, and after each reconnection, that a NOTIFY of the pool arrives there. Behind a proxy that lends a server's
+ * With `listen`, the store holds one connection of its own, beside the client's pool, and LISTENs on it, from the first
+ * subscription until it is closed. It proves at the start, and after each reconnection, that a NOTIFY of the pool arrives there. Behind a proxy that lends a server's
  * connection only for a transaction none does: the store then says so once, polls, and tries again every minute. It also
  * polls while that connection is lost. Choose `poll` to spare the attempt where it is known to be vain.
  *
@@ -32,10 +32,12 @@ export interface WakeUp {
 
 /** How a store learns of appends right now. */
 export interface State {
-  /** Whether notifications arrive; else it polls. */
+  /** Whether notifications arrive. */
   readonly listening: boolean
-  /** Why it polls; undefined while it listens. */
-  readonly reason: "chosen" | "connecting" | "lost or refused" | "notifications do not arrive" | undefined
+  /**
+   * Why it does not; undefined while it listens. `unused`: nobody has subscribed yet, so it does neither. Else it polls.
+   */
+  readonly reason: "unused" | "chosen" | "connecting" | "lost or refused" | "notifications do not arrive" | undefined
   /** When the listening connection last proved to be alive, in milliseconds since the Unix epoch. */
   readonly lastHeartbeat: number | undefined
   /** How often listening was begun anew after it had worked. */

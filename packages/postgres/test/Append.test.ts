@@ -149,6 +149,48 @@ suite("a group", (test) => {
       assert.isAtMost(yield* commits(sql), 3, "one commit before, one for the group, one for the repeated command id")
     }))
 
+  test("each command of one event to a stream of its own has its own outcome", ({ sql, store }) =>
+    Effect.gen(function*() {
+      yield* store.append(stream("old"), noStream, several(3), { commandId: "stored before" })
+      yield* store.append(stream("gone"), noStream, several(1))
+      yield* store.tombstone(stream("gone"), any, { reason: "asked for" })
+      const to = (id: string, expected: ExpectedVersion.ExpectedVersion, options?: EventStore.AppendOptions) =>
+        store.append(stream(id), expected, several(1), options)
+      const told = (results: ReadonlyArray<Result.Result<object, object>>) =>
+        results.map((result) => Result.isSuccess(result) ? result.success : result.failure)
+
+      const metadata = { by: "me", text: "\"{},\\\u00e9" }
+      const passing = told(
+        yield* atOnce([to("a", noStream), to("b", any, { metadata, correlationId: "cause" }), to("old", exact(2))])
+      )
+      assert.deepStrictEqual(passing, [
+        { version: 0, globalPosition: 6n, duplicate: false },
+        { version: 0, globalPosition: 7n, duplicate: false },
+        { version: 3, globalPosition: 8n, duplicate: false }
+      ])
+      const [event] = yield* store.read(stream("b"))
+      assert.deepInclude(event, { metadata, correlationId: "cause", data: several(1)[0].data })
+      assert.strictEqual(yield* commits(sql), 3, "one before, one that erased, one for the group")
+
+      const mixed = told(
+        yield* atOnce([
+          to("a", streamExists),
+          to("b", noStream),
+          to("gone", any),
+          to("other", noStream, { commandId: "stored before" }),
+          to("missing", streamExists),
+          to("c", any)
+        ])
+      )
+      assert.deepInclude(mixed[0], { version: 1, globalPosition: 9n, duplicate: false })
+      assert.deepInclude(mixed[1], { _tag: "VersionConflict", actual: 0 })
+      assert.deepInclude(mixed[2], { _tag: "StreamTombstoned", version: 1 })
+      assert.deepInclude(mixed[3], { _tag: "CommandIdConflict" })
+      assert.deepInclude(mixed[4], { _tag: "VersionConflict", actual: -1 })
+      assert.deepInclude(mixed[5], { version: 0, globalPosition: 10n, duplicate: false })
+      assert.strictEqual(yield* commits(sql), 4)
+    }))
+
   test("two appends to one stream in one commit stand one after the other", ({ sql, store }) =>
     Effect.gen(function*() {
       const results = yield* Effect.all([

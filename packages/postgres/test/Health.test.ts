@@ -4,7 +4,7 @@ import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as EmbeddedPostgres from "@composable-ts/testing/EmbeddedPostgres"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Redacted, References, Schedule } from "effect"
+import { Effect, Fiber, Layer, Redacted, References, Schedule, Stream } from "effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { several, stream } from "./Facts.ts"
@@ -17,7 +17,12 @@ const until = (health: Effect.Effect<Health.Report>, holds: (report: Health.Repo
 
 const kinds = ({ problems }: Health.Report) => problems.map(({ kind }) => kind)
 
-const listening = ({ wakeUp }: Health.Report) => wakeUp.listening
+/** The report when somebody follows the log, and notifications arrive. */
+const followed = (store: PostgresEventStore.Service) =>
+  Effect.andThen(
+    Effect.forkScoped(Stream.runDrain(store.subscribe({ after: 0n }))),
+    until(store.health, ({ wakeUp }) => wakeUp.listening)
+  )
 
 /** A session that has the table to itself, so that an append gets the append lock and then waits. */
 const lockTable = ({ sql }: TestLog) =>
@@ -31,10 +36,23 @@ const lockTable = ({ sql }: TestLog) =>
   })
 
 suite("health", (test) => {
-  test("of a store at rest: healthy, listening, and what the server says", (log) =>
+  test("of a store to which nobody has subscribed: healthy, and it does not listen", (log) =>
     Effect.gen(function*() {
       yield* log.store.append(stream("a"), any, several(3))
-      const report = yield* until(log.store.health, listening)
+      const report = yield* log.store.health
+      assert.deepInclude(report, { status: "healthy", problems: [], heartbeatAge: undefined })
+      assert.deepInclude(report.wakeUp, { listening: false, reason: "unused" })
+      const channels = yield* log.sql`SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE 'LISTEN%' AND query LIKE ${`%${log.schema}%`}`
+      assert.lengthOf(channels, 0)
+      // By then the connection would have been there, had anything asked for it.
+      assert.isTrue((yield* followed(log.store)).wakeUp.listening)
+    }))
+
+  test("of a store that is followed: healthy, listening, and what the server says", (log) =>
+    Effect.gen(function*() {
+      yield* log.store.append(stream("a"), any, several(3))
+      const report = yield* followed(log.store)
       assert.deepInclude(report, { status: "healthy", problems: [] })
       assert.isAtLeast(report.heartbeatAge ?? -1, 0)
       assert.deepInclude(report.server, { isStandby: false, head: 3n, fsync: true, fullPageWrites: true })
@@ -73,7 +91,7 @@ suite("health", (test) => {
       )
       yield* batch.release
       yield* Effect.all([Fiber.join(first), Fiber.join(second)])
-      assert.deepStrictEqual(kinds(yield* until(stores[1].health, listening)), [])
+      assert.deepStrictEqual(kinds(yield* stores[1].health), [])
     }))
 
   test("T17: names the blocker also to a role that may not look into other sessions", (log) =>
@@ -134,7 +152,7 @@ describe("health of a server", () => {
       const settings = { fsync: "off", full_page_writes: "off", synchronous_commit: "off" }
       const { url } = yield* EmbeddedPostgres.start({ settings })
       const store = yield* openStore({ url })
-      const report = yield* until(store.health, listening)
+      const report = yield* store.health
       assert.strictEqual(report.status, "degraded")
       assert.deepStrictEqual(kinds(report), ["DurabilityOff", "DurabilityOff", "DurabilityOff"])
       for (const [i, setting] of Object.keys(settings).entries()) {
@@ -146,7 +164,7 @@ describe("health of a server", () => {
     Effect.gen(function*() {
       const { url } = yield* EmbeddedPostgres.start({ settings: { max_connections: "13" } })
       const store = yield* openStore({ url, maxConnections: 2 })
-      assert.deepStrictEqual(kinds(yield* until(store.health, listening)), [])
+      assert.deepStrictEqual(kinds(yield* followed(store)), [])
       for (let i = 0; i < 7; i++) yield* (yield* connect({ url })).reserve
       assert.include(kinds(yield* store.health), "ConnectionsScarce")
     }), 60_000)

@@ -28,7 +28,7 @@ export const replaceIn = (
 
 const inAll = (replacements: ReadonlyArray<Replacement>): Sabotage => (sql, schema) =>
   Effect.forEach(
-    ["append", "append_one", "tombstone"],
+    ["append", "append_one", "append_each", "tombstone"],
     (name) => replaceIn(sql, `${schema}.${name}`, replacements),
     { discard: true }
   )
@@ -43,7 +43,9 @@ export const appendInAnyIsolation = inAll([["<> 'read committed'", "= 'nothing'"
 export const forgetCommands: Sabotage = (sql, schema) =>
   Effect.gen(function*() {
     yield* replaceIn(sql, `${schema}.append`, [["IF known[command] THEN", "IF false THEN"]])
-    yield* replaceIn(sql, `${schema}.append_one`, [["AND NOT EXISTS (", "AND true OR EXISTS ("]])
+    for (const name of ["append_one", "append_each"]) {
+      yield* replaceIn(sql, `${schema}.${name}`, [["AND NOT EXISTS (", "AND true OR EXISTS ("]])
+    }
     yield* sql`DROP INDEX ${sql(schema)}.events_command`
     // In its place one that refuses nothing: without any, the log is not opened.
     yield* sql`CREATE UNIQUE INDEX events_command ON ${sql(schema)}.events (command_id, global_position)
@@ -63,9 +65,11 @@ export const drawPositionsFromSequence: Sabotage = (sql, schema) => {
       lock,
       [`SELECT coalesce(max(global_position), 0) INTO head FROM "${schema}".events;`, `head := ${next};`]
     ])
-    yield* replaceIn(sql, `${schema}.append_one`, [
-      lock,
-      [`SELECT e.global_position FROM "${schema}".events e ORDER BY e.global_position DESC LIMIT 1`, `SELECT ${next}`]
-    ])
+    for (const name of ["append_one", "append_each"]) {
+      yield* replaceIn(sql, `${schema}.${name}`, [
+        lock,
+        [`SELECT e.global_position FROM "${schema}".events e ORDER BY e.global_position DESC LIMIT 1`, `SELECT ${next}`]
+      ])
+    }
   })
 }

@@ -106,10 +106,10 @@ suite("waking readers", (test, control) => {
         const scope = yield* Scope.make()
         if (at === "connecting") proxy.arrange({ kind: "silence", when: isListen })
         const store = yield* Scope.provide(log.open({ url: proxy.url }), scope)
+        const follower = yield* Follower.follow(store)
         if (at === "connecting") {
           yield* happened(proxy, 1)
         } else {
-          const follower = yield* Follower.follow(store)
           yield* append(log)
           yield* Effect.timeout(follower.received(2), "5 seconds")
           proxy.silence(isListen)

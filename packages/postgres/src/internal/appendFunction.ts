@@ -1,5 +1,6 @@
 /**
- * The database's side of an append: a function for a group of commands, and a shorter one for a single event alone.
+ * The database's side of an append: a function for a group of commands, and shorter ones for a single event alone and for
+ * a group of such.
  */
 import { type as tombstoneType } from "@composable-ts/core/Tombstone"
 
@@ -198,5 +199,75 @@ export const appendOneFunction = (schema: string, channel: string): string => `
       outcome := 3;
       actual := -2 - actual;
     END IF;
+  END $$
+`
+
+/**
+ * Appends commands that have one event each, to distinct streams: what a group mostly is. Where all of them pass, they are
+ * stored by set, not one by one, which takes about three quarters of the time under the lock; bodies are parsed before it.
+ * Then `outcomes` is null, and positions follow on `head` in the order of the commands. Where one does not, nothing has
+ * been written yet, and the general function does it all; `head` is null then.
+ */
+export const appendEachFunction = (schema: string, channel: string): string => `
+  CREATE FUNCTION ${schema}.append_each(
+    stream text[], expected integer[], name text[], id uuid[], command text[], fingerprint text[], correlation text[],
+    causation text[], body json[], metadata json[],
+    OUT head bigint, OUT outcomes integer[], OUT failed_parts integer[], OUT actuals integer[],
+    OUT versions integer[], OUT positions bigint[]
+  ) LANGUAGE plpgsql
+    ${settings}
+  AS $$
+  DECLARE
+    fine boolean;
+    size integer := cardinality(stream);
+    ones integer[];
+    numbers integer[];
+  BEGIN${appendPrologue(schema)}
+
+    SELECT coalesce((
+        SELECT e.global_position FROM ${schema}.events e ORDER BY e.global_position DESC LIMIT 1
+      ), 0),
+      array_agg(s.standing + 1 ORDER BY s.nr),
+      bool_and(
+        s.standing >= -1
+        AND (s.expected = s.standing OR s.expected = -3 OR (s.expected = -2 AND s.standing >= 0))
+        AND NOT EXISTS (
+          SELECT FROM ${schema}.events e WHERE e.command_id = s.command AND e.command_size IS NOT NULL
+        )
+      )
+      INTO head, versions, fine
+      FROM (
+        SELECT u.*, coalesce((
+            ${standing(schema, "u.stream")}
+          ), -1) AS standing
+        FROM unnest(stream, expected, command) WITH ORDINALITY AS u(stream, expected, command, nr)
+        OFFSET 0
+      ) AS s;
+
+    IF NOT fine THEN
+      ones := array_fill(1, ARRAY[size]);
+      numbers := ARRAY(SELECT generate_series(1, size));
+      head := NULL;
+      SELECT a.outcomes, a.failed_parts, a.actuals, a.versions, a.positions
+        INTO outcomes, failed_parts, actuals, versions, positions
+        FROM ${schema}.append(
+          stream, ones, command, append_each.fingerprint, ones, correlation, causation, append_each.metadata::text[],
+          numbers, numbers, expected, ones, numbers, array_fill(0, ARRAY[size]), name, id, body::text[]
+        ) AS a;
+      RETURN;
+    END IF;
+
+    INSERT INTO ${schema}.events (
+      global_position, stream_id, version, type, event_id, command_id, command_size, fingerprint, correlation_id,
+      causation_id, data, metadata, recorded_at
+    )
+    SELECT head + s.nr, s.stream, s.version, s.name, s.id, s.command, 1, s.fingerprint, s.correlation, s.causation, s.body,
+      s.metadata, statement_clock.now
+    FROM unnest(
+        stream, versions, name, id, command, append_each.fingerprint, correlation, causation, body, append_each.metadata
+      ) WITH ORDINALITY
+      AS s(stream, version, name, id, command, fingerprint, correlation, causation, body, metadata, nr),
+      (SELECT clock_timestamp() AS now OFFSET 0) AS statement_clock;
+    PERFORM pg_notify('${channel}', (head + size)::text);
   END $$
 `

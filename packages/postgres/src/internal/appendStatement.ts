@@ -135,12 +135,32 @@ export const make = (schema: string): (commands: ReadonlyArray<Command>) => Stat
     $11::int[], $12::int[], $13::int[], $14::int[], $15::text[], $16::uuid[], $17::text[])`
   const appendOne = `SELECT outcome, actual, version, place FROM ${schema}.append_one(
     $1::text, $2::int, $3::text, $4::uuid, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text)`
+  const appendEach = `SELECT head, outcomes, failed_parts, actuals, versions, positions FROM ${schema}.append_each(
+    $1::text[], $2::int[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::json[],
+    $10::json[])`
   return (commands) => {
     const [command] = commands
-    return command !== undefined && commands.length === 1 && command.size === 1
-      ? { text: appendOne, parameters: parametersOfOne(command), answers: (row) => [answerOfOne(row as RowOfOne)] }
+    if (command !== undefined && commands.length === 1 && command.size === 1) {
+      return { text: appendOne, parameters: parametersOfOne(command), answers: (row) => [answerOfOne(row as RowOfOne)] }
+    }
+    return areSingle(commands)
+      ? {
+        text: appendEach,
+        parameters: parametersOfEach(commands),
+        answers: (row) => answersOfEach(commands, row as RowOfEach)
+      }
       : { text: append, parameters: parameters(commands), answers: (row) => answers(commands, row as Row) }
   }
+}
+
+/** Whether each has one event, and all go to different streams. */
+const areSingle = (commands: ReadonlyArray<Command>): boolean => {
+  const streams = new Set<string>()
+  for (const { parts: [{ streamId }], size } of commands) {
+    if (size !== 1) return false
+    streams.add(streamId)
+  }
+  return streams.size === commands.length
 }
 
 /** Kept only where it says more than the command id does. */
@@ -159,6 +179,44 @@ const parametersOfOne = ({ context, metadata, parts: [part] }: Command): Readonl
     text(besides(causationId, commandId)),
     part.bodies[0]!,
     text(metadata)
+  ]
+}
+
+const parametersOfEach = (commands: ReadonlyArray<Command>): ReadonlyArray<unknown> => {
+  const streams: Array<string> = []
+  const expectations: Array<number> = []
+  const types: Array<string> = []
+  const eventIds: Array<string> = []
+  const keys: Array<string> = []
+  const fingerprints: Array<string | null> = []
+  const correlations: Array<string | null> = []
+  const causations: Array<string | null> = []
+  const bodies: Array<string> = []
+  const metadatas: Array<string | null> = []
+  for (const { context, metadata, parts: [part] } of commands) {
+    const { causationId, commandId, correlationId, fingerprint } = context
+    streams.push(part.streamId)
+    expectations.push(expectedCode(part.expected))
+    types.push(part.events[0].type)
+    eventIds.push(part.eventIds[0]!)
+    keys.push(commandId)
+    fingerprints.push(fingerprint ?? null)
+    correlations.push(besides(correlationId, commandId))
+    causations.push(besides(causationId, commandId))
+    bodies.push(part.bodies[0]!)
+    metadatas.push(metadata)
+  }
+  return [
+    texts(streams),
+    ints(expectations),
+    texts(types),
+    parameter(PgTypes.OID.uuidArray, eventIds),
+    texts(keys),
+    texts(fingerprints),
+    texts(correlations),
+    texts(causations),
+    texts(bodies),
+    texts(metadatas)
   ]
 }
 
@@ -267,6 +325,23 @@ const answerOfOne = ([outcome, actual, version, place]: RowOfOne): Answer => {
     default:
       return { _tag: "Known" }
   }
+}
+
+/** The columns of the function for single events: with a head, all are stored behind it; else see {@link Row}. */
+type RowOfEach =
+  | readonly [head: bigint, outcomes: null, failedParts: null, actuals: null, versions: ReadonlyArray<number>, null]
+  | readonly [head: null, ...Row]
+
+const answersOfEach = (commands: ReadonlyArray<Command>, row: RowOfEach): ReadonlyArray<Answer> => {
+  if (row[0] === null) {
+    const [, ...general] = row
+    return answers(commands, general)
+  }
+  const [head, , , , versions] = row
+  return commands.map((_, i): Answer => ({
+    _tag: "Stored",
+    results: [{ version: versions[i]!, globalPosition: head + BigInt(i + 1), duplicate: false }]
+  }))
 }
 
 const answers = (

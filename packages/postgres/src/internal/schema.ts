@@ -1,7 +1,7 @@
 /**
  * The log's tables and functions, as versioned migrations.
  */
-import { appendFunction, appendOneFunction } from "./appendFunction.ts"
+import { appendEachFunction, appendFunction, appendOneFunction } from "./appendFunction.ts"
 import { immutability } from "./immutability.ts"
 import { executes, type Migration, selects, uses } from "./Migration.ts"
 import { quoted } from "./schemaName.ts"
@@ -51,7 +51,7 @@ const events = (schema: string): ReadonlyArray<string> => [
 ]
 
 /** The functions by which the application appends. They run with the owner's rights. */
-const appendFunctions: ReadonlyArray<string> = ["append", "append_one"]
+const appendFunctions: ReadonlyArray<string> = ["append", "append_one", "append_each"]
 
 /** A trigger's type, as the catalogue has it. */
 const [onStatement, onRow, before, onDelete, onUpdate, onTruncate] = [0, 1, 2, 8, 16, 32] as const
@@ -115,6 +115,7 @@ export const migrations: ReadonlyArray<Migration> = [
         ...immutability(name),
         appendFunction(name, channel(schema)),
         appendOneFunction(name, channel(schema)),
+        appendEachFunction(name, channel(schema)),
         tombstoneFunction(name, channel(schema)),
         tombstoneRights(name),
         verifyFunction(name)
