@@ -321,8 +321,10 @@ const makeRead = (client: PgClient, schema: string): EventStore.Operations["read
       ),
       (values) =>
         Effect.fromResult(
-          Result.mapError(recordedAll(values), ({ issue, streamId, version }) =>
-            new CorruptStream({ streamId, version, issue }))
+          Result.mapError(
+            recordedAll(values),
+            ({ issue, streamId, version }) => new CorruptStream({ streamId, version, issue })
+          )
         )
     )
 }
