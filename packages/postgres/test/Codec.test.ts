@@ -156,11 +156,9 @@ for (const codec of codecs) {
         Effect.gen(function*() {
           const store = yield* log.open({}, { codec })
           const random = NastyJson.random(size)
-          for (let i = 0; i < 4; i++) {
-            yield* comesBack(store, `sized-${i}`, globalThis.Array.from({ length: 100 }, () => sized(random, size)))
-          }
+          yield* comesBack(store, "sized", globalThis.Array.from({ length: 100 }, () => sized(random, size)))
           const [json = 0, packed = 0] = yield* columns(log)
-          assert.strictEqual(json + packed, 400)
+          assert.strictEqual(json + packed, 100)
         }))
     }
 
