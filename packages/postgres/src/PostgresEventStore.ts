@@ -15,6 +15,7 @@ import {
   StreamTombstoned,
   VersionConflict
 } from "@composable-ts/core/EventStoreError"
+import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as Tombstone from "@composable-ts/core/Tombstone"
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
@@ -417,6 +418,9 @@ type PageHead = readonly [
   first: string | null
 ]
 
+const fingerprinted = (event: RecordedEvent, fingerprint: string | null): EventStore.CommandEvent =>
+  fingerprint === null ? event : { ...event, fingerprint }
+
 const makeReadCommand = (client: PgClient, schema: string): EventStore.Operations["readCommand"] => {
   const operation = "read a command's events"
   const text = `
@@ -436,10 +440,9 @@ const makeReadCommand = (client: PgClient, schema: string): EventStore.Operation
           const cause = new CorruptLog({ globalPosition, issue })
           return Effect.fail(new EventStoreError({ operation, issue: cause.message, retryable: false, cause }))
         }
-        return Effect.succeed(events.success.map((event, i) => {
-          const fingerprint = values[i]![0]
-          return typeof fingerprint === "string" ? { ...event, fingerprint } : event
-        }))
+        return Effect.succeed(
+          events.success.map((event, i) => fingerprinted(event, values[i]![0] as string | null))
+        )
       }
     )
 }

@@ -25,6 +25,9 @@ const allOf = (events: ReadonlyArray<EncodedEvent>): Array.NonEmptyReadonlyArray
   return [first!, ...rest]
 }
 
+/** An event whose whole body this is, also where its type would not allow it. */
+const holding = (data: unknown): EncodedEvent => ({ ...noted(null), data: data as Schema.Json })
+
 /** How many rows hold their body in which column. */
 const columns = ({ sql }: TestLog) =>
   Effect.map(
@@ -140,7 +143,15 @@ for (const codec of codecs) {
         const edges = [
           ...powers,
           ...powers.flatMap((power) => [power + 1, power - 1, power * 1.5, power * (1 + 2 ** -52)]),
-          ...[0.1, 0.1 + 0.2, 1e21, 1e-7, 1e308, Number.MAX_VALUE, Number.MIN_VALUE, 2 ** 53 - 1, 2 ** 53 + 2],
+          0.1,
+          0.1 + 0.2,
+          1e21,
+          1e-7,
+          1e308,
+          Number.MAX_VALUE,
+          Number.MIN_VALUE,
+          2 ** 53 - 1,
+          2 ** 53 + 2,
           0
         ].filter(Number.isFinite).flatMap((number) => [number, -number])
         yield* store.append(stream("edges"), noStream, [noted(edges), ...edges.slice(0, 500).map(noted)])
@@ -173,10 +184,10 @@ for (const codec of codecs) {
           noted(NastyJson.nested(900)),
           noted(NastyJson.nested(3_000)),
           noted([]),
-          { ...noted(null), data: {} },
-          { ...noted(null), data: "" },
-          { ...noted(null), data: 0 },
-          { ...noted(null), data: false }
+          holding({}),
+          holding(""),
+          holding(0),
+          holding(false)
         ])
         // One is deeper than MessagePack is asked to go.
         assert.deepStrictEqual(yield* columns(log), packs ? [1, 9] : [10, 0])
@@ -185,7 +196,8 @@ for (const codec of codecs) {
     test("what JSON has ways of its own with comes back as of JSON", (log) =>
       Effect.gen(function*() {
         const store = yield* log.open({}, { codec })
-        const sparse = [1, , undefined, 2]
+        const sparse: globalThis.Array<unknown> = [1, undefined]
+        sparse[3] = 2
         const odd: ReadonlyArray<unknown> = [
           { left: undefined, out: 1, list: [undefined] },
           { sparse },
@@ -198,7 +210,7 @@ for (const codec of codecs) {
           { mark: "\ufeff" + "x".repeat(300), ["\ufeff" + "k".repeat(300)]: 1 },
           { half: "x".repeat(300) + "\ud800" }
         ]
-        yield* comesBack(store, "odd", odd.map((data) => ({ ...noted(null), data: data as Schema.Json })))
+        yield* comesBack(store, "odd", odd.map(holding))
         assert.deepStrictEqual(yield* columns(log), packs ? [8, 2] : [10, 0])
       }))
 
@@ -211,7 +223,7 @@ for (const codec of codecs) {
           [1, { big: 5n }, circle, 2],
           (data, i) =>
             Effect.result(
-              store.append(stream(`bad-${i}`), noStream, [{ ...noted(null), data: data as Schema.Json }])
+              store.append(stream(`bad-${i}`), noStream, [holding(data)])
             ),
           { concurrency: "unbounded" }
         )
