@@ -92,10 +92,13 @@ const property = <A>(
     )
 }
 
-/** Any character, and any half of one. */
+/** Any character, and any half of one; also in texts so long that encoders have another way for them. */
 const texts = Arbitrary.map(
-  Arbitrary.array(Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff })))),
-  (units) => String.fromCharCode(...units)
+  Arbitrary.all([
+    Arbitrary.array(Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff })))),
+    Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })))
+  ]),
+  ([units, times]) => String.fromCharCode(...units.map((unit) => unit % 8 === 0 ? 0xfeff : unit)).repeat(times)
 )
 
 const properties: Readonly<Record<string, () => (store: Service) => Effect.Effect<void, unknown>>> = {
