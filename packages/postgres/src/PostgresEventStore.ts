@@ -9,6 +9,7 @@ import {
   type AppendError,
   type CommandIdConflict,
   CorruptLog,
+  CorruptStream,
   EventStoreError,
   Overloaded,
   StreamTombstoned,
@@ -28,6 +29,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 
 import type { SqlError } from "effect/sql/SqlError"
+import type * as Codec from "./Codec.ts"
 import * as Health from "./Health.ts"
 import * as AppendMetrics from "./internal/AppendMetrics.ts"
 import { commitSpan, spanOf } from "./internal/appendSpans.ts"
@@ -36,7 +38,7 @@ import * as Database from "./internal/Database.ts"
 import * as GroupCommit from "./internal/GroupCommit.ts"
 import { inRealTime, inTime } from "./internal/inTime.ts"
 import * as Listener from "./internal/Listener.ts"
-import { columns, recorded } from "./internal/rows.ts"
+import { columns, recordedAll } from "./internal/rows.ts"
 import { channel } from "./internal/schema.ts"
 import { Patience, resend, sendGroup } from "./internal/sendGroup.ts"
 import { failed } from "./internal/sqlFailure.ts"
@@ -52,6 +54,11 @@ export interface Options {
   readonly schema?: string | undefined
   /** How the store learns of appends by others. Default: by LISTEN, and by polling while that does not work. */
   readonly wakeUp?: WakeUp | undefined
+  /**
+   * How bodies of events are written: `Codec.json`, the default, or `Codec.messagePack`, which `psql` cannot read. Bodies
+   * written otherwise before, or by other stores, are read all the same.
+   */
+  readonly codec?: Codec.Codec | undefined
   /** How appends are grouped, and how many may wait. */
   readonly append?: AppendLimits | undefined
   /**
@@ -73,7 +80,7 @@ export interface Service extends EventStore.Service {
 export interface AppendLimits {
   /** The most appends in one commit. Default 128. */
   readonly groupSize?: number | undefined
-  /** The most that the events of one commit weigh, in characters of JSON; a heavier append goes alone. Default 4 Mi. */
+  /** The most that the events of one commit weigh, in characters of JSON or bytes of MessagePack; a heavier append goes alone. Default 4 Mi. */
   readonly groupWeight?: number | undefined
   /** How many appends may be under way or waiting. Default 10 000. */
   readonly capacity?: number | undefined
@@ -115,6 +122,7 @@ interface Writing {
 }
 
 interface Appending extends Writing {
+  readonly codec: Codec.Codec | undefined
   readonly limits: AppendLimits
   readonly metrics: AppendMetrics.AppendMetrics
 }
@@ -170,7 +178,9 @@ const makeStoredBy = (
 
 type StoredBy = ReturnType<typeof makeStoredBy>
 
-const makeAppend = ({ call, client, limits: given, metrics, patience, schema, storedBy }: Appending) => {
+const makeAppend = (
+  { call, client, codec, limits: given, metrics, patience, schema, storedBy }: Appending
+) => {
   const statement = AppendStatement.make(schema)
   const maxRowBytes = Database.maxMessageSize(client)
 
@@ -243,7 +253,7 @@ const makeAppend = ({ call, client, limits: given, metrics, patience, schema, st
     (submit): EventStore.Operations["transact"] => (appends, context) =>
       Effect.withFiber((fiber): Effect.Effect<Appended, AppendError> => {
         const time = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-        const command = AppendStatement.command(appends, context, { time, maxRowBytes, span: spanOf(fiber) })
+        const command = AppendStatement.command(appends, context, { time, codec, maxRowBytes, span: spanOf(fiber) })
         return Result.isSuccess(command) ? submit(command.success) : Effect.fail(command.failure)
       })
   )
@@ -309,25 +319,28 @@ const makeRead = (client: PgClient, schema: string): EventStore.Operations["read
   const forwards = select("ASC")
   const backwards = select("DESC")
   return (streamId, { direction, from = 0, maxCount = null, to = maxVersion } = {}) =>
-    rows(
-      "read",
-      client.unsafe(direction === "backwards" ? backwards : forwards, [
-        streamId,
-        from,
-        Math.min(to, maxVersion),
-        maxCount
-      ])
+    Effect.flatMap(
+      Effect.mapError(
+        client.unsafe(direction === "backwards" ? backwards : forwards, [
+          streamId,
+          from,
+          Math.min(to, maxVersion),
+          maxCount
+        ]).values,
+        failed("read")
+      ),
+      (values) =>
+        Effect.fromResult(
+          Result.mapError(
+            recordedAll(values),
+            ({ issue, streamId, version }) => new CorruptStream({ streamId, version, issue })
+          )
+        )
     )
 }
 
 /** The largest value of the column. */
 const maxVersion = 2 ** 31 - 1
-
-const rows = (
-  operation: string,
-  statement: { readonly values: Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> }
-): Effect.Effect<ReadonlyArray<RecordedEvent>, EventStoreError> =>
-  Effect.mapBoth(statement.values, { onFailure: failed(operation), onSuccess: (values) => values.map(recorded) })
 
 /**
  * Positions are dense, so a page is a range of positions, whatever a filter leaves of it. The head is read in the same
@@ -381,8 +394,13 @@ const makeReadAll = (client: PgClient, schema: string): EventStore.Operations["r
     return Effect.flatMap(Effect.mapError(statement.values, failed("read the log")), (values) => {
       const [head, previous, last, there, first] = values[0]! as unknown as PageHead
       const end = after + BigInt(limit)
+      const events = first === null ? Result.succeed([]) : recordedAll(values, 4)
+      if (Result.isFailure(events)) {
+        const { globalPosition, issue } = events.failure
+        return Effect.fail(new CorruptLog({ globalPosition, issue }))
+      }
       const page: EventStore.LogPage = {
-        events: first === null ? [] : values.map((row) => recorded(row.slice(4))),
+        events: events.success,
         position: end < head ? end : head > after ? head : after,
         head,
         previousEventId: previous ?? undefined,
@@ -409,7 +427,11 @@ type PageHead = readonly [
   first: string | null
 ]
 
+const fingerprinted = (event: RecordedEvent, fingerprint: string | null): EventStore.CommandEvent =>
+  fingerprint === null ? event : { ...event, fingerprint }
+
 const makeReadCommand = (client: PgClient, schema: string): EventStore.Operations["readCommand"] => {
+  const operation = "read a command's events"
   const text = `
     SELECT fingerprint, ${columns} FROM ${schema}.events, (
       SELECT global_position AS first, command_size AS size FROM ${schema}.events
@@ -418,13 +440,20 @@ const makeReadCommand = (client: PgClient, schema: string): EventStore.Operation
     WHERE global_position >= command.first AND global_position < command.first + command.size
     ORDER BY global_position`
   return (commandId) =>
-    Effect.mapBoth(client.unsafe(text, [commandId]).values, {
-      onFailure: failed("read a command's events"),
-      onSuccess: (values) =>
-        values.map(([fingerprint, ...row]) =>
-          typeof fingerprint === "string" ? { ...recorded(row), fingerprint } : recorded(row)
+    Effect.flatMap(
+      Effect.mapError(client.unsafe(text, [commandId]).values, failed(operation)),
+      (values): Effect.Effect<ReadonlyArray<EventStore.CommandEvent>, EventStoreError> => {
+        const events = recordedAll(values, 1)
+        if (Result.isFailure(events)) {
+          const { globalPosition, issue } = events.failure
+          const cause = new CorruptLog({ globalPosition, issue })
+          return Effect.fail(new EventStoreError({ operation, issue: cause.message, retryable: false, cause }))
+        }
+        return Effect.succeed(
+          events.success.map((event, i) => fingerprinted(event, values[i]![0] as string | null))
         )
-    })
+      }
+    )
 }
 
 /** Reads that end in time, also on a connection that never answers. */
@@ -478,7 +507,7 @@ export const open = (
       patience
     }
     const store = EventStore.make({
-      transact: yield* makeAppend({ ...writing, limits: options.append ?? {}, metrics }),
+      transact: yield* makeAppend({ ...writing, codec: options.codec, limits: options.append ?? {}, metrics }),
       tombstone: makeTombstone(writing),
       read: flow(read, inPatience("read")),
       readAll: flow(readAll, inPatience("read the log")),

@@ -1,6 +1,7 @@
 /**
  * The event store on PostgreSQL, and what stands beside it: snapshots, and the keys of personal data.
  */
+export * as Codec from "./Codec.ts"
 export * as Health from "./Health.ts"
 export * as LogAudit from "./LogAudit.ts"
 export * as Migrations from "./Migrations.ts"

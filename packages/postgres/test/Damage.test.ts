@@ -137,6 +137,27 @@ const damages: ReadonlyArray<Damage> = [
     found: [["shape", 2n, "fact-a", 1]]
   },
   {
+    name: "packed data that no event has",
+    done: ["UPDATE events SET data = NULL, packed = '\\xc0' WHERE global_position = 2"],
+    reads: ["fact-a 1", 5, 10],
+    found: [["shape", 2n, "fact-a", 1]]
+  },
+  {
+    name: "packed data that is cut off, which the audit cannot see",
+    done: ["UPDATE events SET data = NULL, packed = '\\x81a1' WHERE global_position = 2"],
+    reads: ["fact-a 1", 5, 2n],
+    found: []
+  },
+  {
+    name: "data both packed and not",
+    done: [
+      "ALTER TABLE events DROP CONSTRAINT events_body",
+      "UPDATE events SET packed = '\\x80' WHERE global_position = 2"
+    ],
+    reads: [5, 5, 10],
+    found: [["shape", 2n, "fact-a", 1]]
+  },
+  {
     name: "metadata that no event has",
     done: ["UPDATE events SET metadata = '[1]' WHERE global_position = 2"],
     reads: ["fact-a 1", 5, 2n],

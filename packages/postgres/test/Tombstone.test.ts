@@ -65,6 +65,7 @@ suite("the guard of updates", (test, control) => {
     "UPDATE events SET metadata = NULL WHERE stream_id = 'fact-buried' AND version = 0",
     "UPDATE events SET data = '{}', metadata = NULL WHERE stream_id = 'fact-buried' AND version = 0",
     "UPDATE events SET data = 'null', metadata = NULL WHERE stream_id = 'fact-buried' AND version = 0",
+    "UPDATE events SET data = NULL, packed = '\\x80', metadata = NULL WHERE stream_id = 'fact-buried' AND version = 0",
     "UPDATE events SET data = data WHERE stream_id = 'fact-buried' AND version = 0",
     ...[
       "global_position = 100",

@@ -7,7 +7,7 @@ import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import { assert } from "@effect/vitest"
 import { Array, Effect, Fiber, Option, type Redacted, Schedule, Stream } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
-import { columns, recorded } from "../../../packages/postgres/src/internal/rows.ts"
+import { columns, recordedAll } from "../../../packages/postgres/src/internal/rows.ts"
 import { several, stream } from "../../../packages/postgres/test/Facts.ts"
 import * as Invariants from "../../../packages/postgres/test/Invariants.ts"
 import { random as seeded } from "../../../packages/postgres/test/NastyJson.ts"
@@ -85,10 +85,12 @@ const underFire = (log: TestLog, { subscribe, until }: Fire) =>
 const trustingly = ({ sql }: TestLog): Service["subscribe"] => ({ after }) =>
   Stream.paginate(after, (after) =>
     Effect.gen(function*() {
-      const events = (yield* sql.unsafe(
-        `SELECT ${columns} FROM events WHERE global_position > $1 ORDER BY global_position`,
-        [after]
-      ).values).map(recorded)
+      const events = yield* Effect.fromResult(recordedAll(
+        yield* sql.unsafe(
+          `SELECT ${columns} FROM events WHERE global_position > $1 ORDER BY global_position`,
+          [after]
+        ).values
+      ))
       if (events.length === 0) yield* Effect.sleep("5 millis")
       return [events, Option.some(events.at(-1)?.globalPosition ?? after)] as const
     }).pipe(Effect.orDie))

@@ -42,6 +42,8 @@ export const appendPrologue = (schema: string): string => `
  * session can define may be found by name: the path is pinned, and the temporary schema, which a session searches first
  * unless told otherwise, comes last.
  *
+ * An event's body stands in `event_data`, as JSON, or in `event_packed`, as MessagePack; either may be null as a whole.
+ *
  * Outcomes, one for each command: 0 stored, 1 version conflict (in `failed_part`, whose stream stands at `actual`),
  * 2 stored before under the same command id, 3 tombstoned (the stream of `failed_part`, whose tombstone stands at
  * `actual`). Versions and positions, one for each part, are those of its last event.
@@ -53,6 +55,7 @@ export const appendFunction = (schema: string, channel: string): string => `
     command_correlation text[], command_causation text[], command_metadata text[],
     part_command integer[], part_slot integer[], part_expected integer[], part_size integer[],
     event_part integer[], event_index integer[], event_type text[], event_id uuid[], event_data text[],
+    event_packed bytea[],
     OUT outcomes integer[], OUT failed_parts integer[], OUT actuals integer[],
     OUT versions integer[], OUT positions bigint[]
   ) LANGUAGE plpgsql
@@ -135,17 +138,18 @@ export const appendFunction = (schema: string, channel: string): string => `
       recorded := clock_timestamp();
       INSERT INTO ${schema}.events (
         global_position, stream_id, version, type, event_id, command_id, command_size, fingerprint, correlation_id,
-        causation_id, data, metadata, recorded_at
+        causation_id, data, packed, metadata, recorded_at
       )
       SELECT first_position[e.part] + e.index, slot_stream[part_slot[e.part]], first_version[e.part] + e.index, e.type,
         e.id, command_key[part_command[e.part]],
         CASE WHEN e.first THEN command_size[part_command[e.part]] END,
         CASE WHEN e.first THEN command_fingerprint[part_command[e.part]] END,
-        command_correlation[part_command[e.part]], command_causation[part_command[e.part]], e.data::json,
+        command_correlation[part_command[e.part]], command_causation[part_command[e.part]], e.data::json, e.packed,
         command_metadata[part_command[e.part]]::json, recorded
       FROM (
         SELECT u.*, u.index = 0 AND part_command[u.part] IS DISTINCT FROM part_command[u.part - 1] AS first
-        FROM unnest(event_part, event_index, event_type, event_id, event_data) AS u(part, index, type, id, data)
+        FROM unnest(event_part, event_index, event_type, event_id, event_data, event_packed)
+          AS u(part, index, type, id, data, packed)
       ) AS e
       WHERE first_position[e.part] > 0;
       PERFORM pg_notify('${channel}', tip::text);
@@ -161,7 +165,7 @@ export const appendFunction = (schema: string, channel: string): string => `
 export const appendOneFunction = (schema: string, channel: string): string => `
   CREATE FUNCTION ${schema}.append_one(
     stream text, expected integer, name text, id uuid, command text, fingerprint text, correlation text, causation text,
-    body text, metadata text,
+    body text, packed bytea, metadata text,
     OUT outcome integer, OUT actual integer, OUT version integer, OUT place bigint
   ) LANGUAGE plpgsql
     ${settings}
@@ -170,12 +174,12 @@ export const appendOneFunction = (schema: string, channel: string): string => `
 
     INSERT INTO ${schema}.events (
       global_position, stream_id, version, type, event_id, command_id, command_size, fingerprint, correlation_id,
-      causation_id, data, metadata, recorded_at
+      causation_id, data, packed, metadata, recorded_at
     )
     SELECT coalesce((
         SELECT e.global_position FROM ${schema}.events e ORDER BY e.global_position DESC LIMIT 1
       ), 0) + 1, stream, s.standing + 1, name, id, command, 1, append_one.fingerprint, correlation, causation, body::json,
-      append_one.metadata::json, clock_timestamp()
+      append_one.packed, append_one.metadata::json, clock_timestamp()
     FROM (SELECT coalesce((
       ${standing(schema, "stream")}
     ), -1) AS standing OFFSET 0) AS s
@@ -252,7 +256,7 @@ export const appendEachFunction = (schema: string, channel: string): string => `
         INTO outcomes, failed_parts, actuals, versions, positions
         FROM ${schema}.append(
           stream, ones, command, append_each.fingerprint, ones, correlation, causation, append_each.metadata::text[],
-          numbers, numbers, expected, ones, numbers, array_fill(0, ARRAY[size]), name, id, body::text[]
+          numbers, numbers, expected, ones, numbers, array_fill(0, ARRAY[size]), name, id, body::text[], NULL
         ) AS a;
       RETURN;
     END IF;

@@ -10,6 +10,8 @@ import * as PgTypes from "@effect/sql-pg/PgTypes"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Result from "effect/Result"
 import type { AnySpan } from "effect/Tracer"
+import * as Codec from "../Codec.ts"
+import * as MessagePack from "./messagePack.ts"
 
 /** A command's events, ready to be sent, as often as it takes: their ids stay the same. */
 export interface Command {
@@ -18,7 +20,7 @@ export interface Command {
   readonly parts: NonEmptyReadonlyArray<Part>
   /** How many events, over all parts. */
   readonly size: number
-  /** The size of the bodies in characters. */
+  /** The size of the bodies in characters of JSON or bytes of MessagePack. */
   readonly weight: number
   /** The span in which it is appended, if anybody traces. */
   readonly span: AnySpan | undefined
@@ -28,17 +30,22 @@ interface Circumstances {
   /** When, in milliseconds since the Unix epoch. */
   readonly time: number
   readonly maxRowBytes: number
+  /** How bodies are written. Default: as JSON. */
+  readonly codec?: Codec.Codec | undefined
   readonly span?: AnySpan | undefined
 }
 
 interface Part extends EventStore.StreamAppend {
-  readonly bodies: ReadonlyArray<string>
+  readonly bodies: ReadonlyArray<Codec.Body>
   readonly eventIds: ReadonlyArray<string>
 }
 
+const decoded = (body: Codec.Body): EncodedEvent["data"] =>
+  typeof body === "string" ? JSON.parse(body) : MessagePack.decode(body)
+
 /** What was sent, be it that its owner has changed it since. */
 export const sent = ({ bodies, events, expected, streamId }: Part): EventStore.StreamAppend => {
-  const [first, ...rest] = events.map((event, i): EncodedEvent => ({ ...event, data: JSON.parse(bodies[i]!) }))
+  const [first, ...rest] = events.map((event, i): EncodedEvent => ({ ...event, data: decoded(bodies[i]!) }))
   return { streamId, expected, events: [first!, ...rest] }
 }
 
@@ -58,8 +65,9 @@ const bytes = (text: string): number => {
   return size
 }
 
-/** Whether the text takes more bytes than this; only one of doubtful size is measured. */
-export const exceeds = (text: string, limit: number): boolean => text.length * 3 > limit && bytes(text) > limit
+/** Whether the body takes more bytes than this; only a text of doubtful size is measured. */
+export const exceeds = (body: Codec.Body, limit: number): boolean =>
+  typeof body === "string" ? body.length * 3 > limit && bytes(body) > limit : body.length > limit
 
 /**
  * Serialises a command's events. An event that would take more than `maxRowBytes` is refused: it could be stored, but
@@ -68,7 +76,7 @@ export const exceeds = (text: string, limit: number): boolean => text.length * 3
 export const command = (
   appends: NonEmptyReadonlyArray<EventStore.StreamAppend>,
   context: EventStore.AppendContext,
-  { maxRowBytes, span, time }: Circumstances
+  { codec = Codec.json, maxRowBytes, span, time }: Circumstances
 ): Result.Result<Command, InvalidAppend | EventStoreError> => {
   let size = 0
   let weight = 0
@@ -77,9 +85,9 @@ export const command = (
     const metadata = Object.keys(context.metadata).length === 0 ? null : JSON.stringify(context.metadata)
     const maxBody = maxRowBytes - rowOverhead - (metadata === null ? 0 : bytes(metadata))
     for (const append of appends) {
-      const bodies: Array<string> = []
+      const bodies: Array<Codec.Body> = []
       for (const { data, type } of append.events) {
-        const body = JSON.stringify(data)
+        const body = codec.encode(data)
         if (exceeds(body, maxBody)) {
           const issue =
             `a ${type} and its metadata take more than ${maxRowBytes - rowOverhead} bytes: keep large content ` +
@@ -132,9 +140,11 @@ export interface Statement {
 export const make = (schema: string): (commands: ReadonlyArray<Command>) => Statement => {
   const append = `SELECT outcomes, failed_parts, actuals, versions, positions FROM ${schema}.append(
     $1::text[], $2::int[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
-    $11::int[], $12::int[], $13::int[], $14::int[], $15::text[], $16::uuid[], $17::text[])`
+    $11::int[], $12::int[], $13::int[], $14::int[], $15::text[], $16::uuid[], $17::text[],
+    $18::bytea[])`
   const appendOne = `SELECT outcome, actual, version, place FROM ${schema}.append_one(
-    $1::text, $2::int, $3::text, $4::uuid, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text)`
+    $1::text, $2::int, $3::text, $4::uuid, $5::text, $6::text, $7::text, $8::text, $9::text, $10::bytea,
+    $11::text)`
   const appendEach = `SELECT head, outcomes, failed_parts, actuals, versions, positions FROM ${schema}.append_each(
     $1::text[], $2::int[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::json[],
     $10::json[])`
@@ -153,11 +163,11 @@ export const make = (schema: string): (commands: ReadonlyArray<Command>) => Stat
   }
 }
 
-/** Whether each has one event, and all go to different streams. */
+/** Whether each has one event, with a body in JSON, and all go to different streams. */
 const areSingle = (commands: ReadonlyArray<Command>): boolean => {
   const streams = new Set<string>()
-  for (const { parts: [{ streamId }], size } of commands) {
-    if (size !== 1) return false
+  for (const { parts: [{ bodies, streamId }], size } of commands) {
+    if (size !== 1 || typeof bodies[0] !== "string") return false
     streams.add(streamId)
   }
   return streams.size === commands.length
@@ -165,6 +175,10 @@ const areSingle = (commands: ReadonlyArray<Command>): boolean => {
 
 /** Kept only where it says more than the command id does. */
 const besides = (id: string, commandId: string): string | null => id === commandId ? null : id
+
+/** The body's place among the parameters: one of the two is null. */
+const jsonOf = (body: Codec.Body): string | null => typeof body === "string" ? body : null
+const packedOf = (body: Codec.Body): Uint8Array | null => typeof body === "string" ? null : body
 
 const parametersOfOne = ({ context, metadata, parts: [part] }: Command): ReadonlyArray<unknown> => {
   const { causationId, commandId, correlationId, fingerprint } = context
@@ -177,7 +191,8 @@ const parametersOfOne = ({ context, metadata, parts: [part] }: Command): Readonl
     text(fingerprint ?? null),
     text(besides(correlationId, commandId)),
     text(besides(causationId, commandId)),
-    part.bodies[0]!,
+    text(jsonOf(part.bodies[0]!)),
+    parameter(PgTypes.OID.bytea, packedOf(part.bodies[0]!)),
     text(metadata)
   ]
 }
@@ -191,7 +206,7 @@ const parametersOfEach = (commands: ReadonlyArray<Command>): ReadonlyArray<unkno
   const fingerprints: Array<string | null> = []
   const correlations: Array<string | null> = []
   const causations: Array<string | null> = []
-  const bodies: Array<string> = []
+  const bodies: Array<string | null> = []
   const metadatas: Array<string | null> = []
   for (const { context, metadata, parts: [part] } of commands) {
     const { causationId, commandId, correlationId, fingerprint } = context
@@ -203,7 +218,7 @@ const parametersOfEach = (commands: ReadonlyArray<Command>): ReadonlyArray<unkno
     fingerprints.push(fingerprint ?? null)
     correlations.push(besides(correlationId, commandId))
     causations.push(besides(causationId, commandId))
-    bodies.push(part.bodies[0]!)
+    bodies.push(jsonOf(part.bodies[0]!))
     metadatas.push(metadata)
   }
   return [
@@ -238,7 +253,8 @@ const parameters = (commands: ReadonlyArray<Command>): ReadonlyArray<unknown> =>
   const eventIndex: Array<number> = []
   const eventType: Array<string> = []
   const eventId: Array<string> = []
-  const eventData: Array<string> = []
+  const eventData: Array<string | null> = []
+  const eventPacked: Array<Uint8Array | null> = []
   for (const { context, metadata, parts, size } of commands) {
     const { causationId, commandId, correlationId, fingerprint } = context
     commandParts.push(parts.length)
@@ -260,7 +276,8 @@ const parameters = (commands: ReadonlyArray<Command>): ReadonlyArray<unknown> =>
         eventIndex.push(i)
         eventType.push(events[i]!.type)
         eventId.push(eventIds[i]!)
-        eventData.push(bodies[i]!)
+        eventData.push(jsonOf(bodies[i]!))
+        eventPacked.push(packedOf(bodies[i]!))
       }
     }
   }
@@ -281,12 +298,16 @@ const parameters = (commands: ReadonlyArray<Command>): ReadonlyArray<unknown> =>
     ints(eventIndex),
     texts(eventType),
     parameter(PgTypes.OID.uuidArray, eventId),
-    texts(eventData)
+    texts(eventData),
+    parameter(PgTypes.OID.byteaArray, eventPacked.some((packed) => packed !== null) ? eventPacked : null)
   ]
 }
 
 /** The types are stated, because none can be read off a null, or an array that holds only nulls. */
-const parameter = (oid: number, value: ReadonlyArray<string | number | null> | string | null): PgTypes.Parameter => ({
+const parameter = (
+  oid: number,
+  value: ReadonlyArray<string | number | Uint8Array | null> | string | Uint8Array | null
+): PgTypes.Parameter => ({
   [PgTypes.ParameterTypeId]: PgTypes.ParameterTypeId,
   oid,
   value

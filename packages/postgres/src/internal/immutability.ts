@@ -8,7 +8,7 @@ import { type as tombstoneType } from "@composable-ts/core/Tombstone"
  * them off; only who may alter the table can. Never grant TRIGGER on it: a trigger that runs behind these could change
  * what they let through.
  *
- * The one update that passes takes data and metadata away, of an event that has data and is no tombstone itself, in a
+ * The one update that passes takes data, in whichever column, and metadata away, of an event that has data and is no tombstone itself, in a
  * stream that a tombstone ends. That is looked up for each row, so it holds whoever updates, and not because `tombstone`
  * does. Rows are compared by their bytes, whatever columns there are; the function's search path keeps the comparison the
  * server's own.
@@ -28,8 +28,10 @@ export const immutability = (schema: string): ReadonlyArray<string> => [
     erased ${schema}.events := OLD;
   BEGIN
     erased.data := NULL;
+    erased.packed := NULL;
     erased.metadata := NULL;
-    IF NEW *= erased AND OLD.data IS NOT NULL AND OLD.type <> '${tombstoneType}' AND '${tombstoneType}' = (
+    IF NEW *= erased AND (OLD.data IS NOT NULL OR OLD.packed IS NOT NULL) AND OLD.type <> '${tombstoneType}'
+      AND '${tombstoneType}' = (
       SELECT e.type FROM ${schema}.events e WHERE e.stream_id = OLD.stream_id ORDER BY e.version DESC LIMIT 1
     ) THEN
       RETURN NEW;

@@ -33,9 +33,11 @@ const events = (schema: string): ReadonlyArray<string> => [
     correlation_id text COLLATE "C",
     causation_id text COLLATE "C",
     data json,
+    packed bytea,
     metadata json,
     recorded_at timestamptz NOT NULL,
-    CONSTRAINT events_stream_version UNIQUE (stream_id, version)
+    CONSTRAINT events_stream_version UNIQUE (stream_id, version),
+    CONSTRAINT events_body CHECK (data IS NULL OR packed IS NULL)
   ) WITH (autovacuum_analyze_threshold = ${smallLog}, autovacuum_vacuum_insert_threshold = ${smallLog})`,
   `CREATE UNIQUE INDEX events_command ON ${schema}.events (command_id) WHERE command_size IS NOT NULL`,
   `COMMENT ON TABLE ${schema}.events IS 'The log. Written by append() and tombstone() alone; changed by tombstone() alone.'`,
@@ -45,7 +47,9 @@ const events = (schema: string): ReadonlyArray<string> => [
     'How many events the command stored; set on its first event only. They stand at consecutive global positions.'`,
   `COMMENT ON COLUMN ${schema}.events.fingerprint IS
     'A digest of the command, if it carried one; set on its first event only. It tells a repetition from another command.'`,
-  `COMMENT ON COLUMN ${schema}.events.data IS 'Null means: erased. The stream then ends with a tombstone.'`,
+  `COMMENT ON COLUMN ${schema}.events.data IS
+    'The body as JSON. Null together with packed means: erased. The stream then ends with a tombstone.'`,
+  `COMMENT ON COLUMN ${schema}.events.packed IS 'The body as MessagePack, instead of data.'`,
   `COMMENT ON COLUMN ${schema}.events.correlation_id IS 'Null means: the command id.'`,
   `COMMENT ON COLUMN ${schema}.events.causation_id IS 'Null means: the command id.'`
 ]

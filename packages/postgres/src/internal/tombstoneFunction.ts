@@ -7,7 +7,7 @@ import { appendPrologue, settings } from "./appendFunction.ts"
 /**
  * Ends a stream with a tombstone, and erases data and metadata of all events before it, in one transaction. Lock,
  * expected versions (`expected` is coded as in `append`) and announcement are those of `append`: to readers a tombstone is
- * an event like any other.
+ * an event like any other. It is stored as JSON, whatever the codec, so that anybody can read why.
  *
  * It runs with its owner's rights, so whoever may call it needs no right to change the table; and because erasing is not
  * for everyone, nobody but the owner may call it until it is granted: `GRANT EXECUTE ON FUNCTION tombstone TO …`.
@@ -57,8 +57,8 @@ export const tombstoneFunction = (schema: string, channel: string): string => `
       place, stream, placed, '${tombstoneType}', id, command, 1, correlation, causation,
       body::json, extra::json, clock_timestamp()
     );
-    UPDATE ${schema}.events e SET data = NULL, metadata = NULL
-      WHERE e.stream_id = stream AND e.version < placed AND e.data IS NOT NULL;
+    UPDATE ${schema}.events e SET data = NULL, packed = NULL, metadata = NULL
+      WHERE e.stream_id = stream AND e.version < placed AND (e.data IS NOT NULL OR e.packed IS NOT NULL);
     PERFORM pg_notify('${channel}', place::text);
   END $$
 `

@@ -40,8 +40,9 @@ export const verifyFunction = (schema: string): string => `
 
     UNION ALL
     SELECT found.* FROM (
-      SELECT e.global_position, e.stream_id, e.version, e.type, e.data IS NULL AS erased,
-        coalesce(json_typeof(e.data) = 'null', false) OR coalesce(json_typeof(e.metadata) <> 'object', false) AS misshapen,
+      SELECT e.global_position, e.stream_id, e.version, e.type, e.data IS NULL AND e.packed IS NULL AS erased,
+        coalesce(json_typeof(e.data) = 'null', false) OR coalesce(json_typeof(e.metadata) <> 'object', false)
+          OR coalesce(e.packed IN ('', '\\xc0'), false) OR e.data IS NOT NULL AND e.packed IS NOT NULL AS misshapen,
         coalesce(lag(e.version) OVER in_stream, -1) AS version_before,
         coalesce(lag(e.global_position) OVER in_stream, 0) AS position_before,
         coalesce(lag(e.type) OVER in_stream = '${tombstoneType}', false) AS buried
@@ -57,9 +58,9 @@ export const verifyFunction = (schema: string): string => `
       )), e.version, 'it was erased, and no tombstone says why'),
       ('tombstone', e.type = '${tombstoneType}' AND EXISTS (
         SELECT FROM ${schema}.events kept
-        WHERE kept.stream_id = e.stream_id AND kept.version < e.version AND kept.data IS NOT NULL
+        WHERE kept.stream_id = e.stream_id AND kept.version < e.version AND (kept.data IS NOT NULL OR kept.packed IS NOT NULL)
       ), e.version, 'it has not erased all events before it'),
-      ('shape', e.misshapen, e.version, 'its data is null, or its metadata not a record')
+      ('shape', e.misshapen, e.version, 'its data is null or stored twice, or its metadata not a record')
     ) AS seen(finding, holds, version, detail), LATERAL (
       SELECT seen.finding, e.global_position, e.stream_id, seen.version, seen.detail
     ) AS found
