@@ -107,7 +107,7 @@ export interface ReadOptions {
 
 /** Which of the log's events to read. */
 export interface ReadAllOptions {
-  /** Only events behind this global position; `0n` for the whole log. */
+  /** Only events behind this global position; `0n`, or less, for the whole log. */
   readonly after: bigint
   /** How many positions of the log to look at, at the most; so the events are no more than that. */
   readonly limit: number
@@ -310,11 +310,14 @@ const readStream = (operations: Operations): Service["read"] => (streamId, optio
     }
   })
 
-const readLog = (operations: Operations): Service["readAll"] => (options) =>
-  Effect.flatMap(operations.readAll(options), (page) => {
+const readLog = (operations: Operations): Service["readAll"] => (given) => {
+  // No event stands before the first: an implementation need not ask what a position before it would mean.
+  const options = given.after < 0n ? { ...given, after: 0n } : given
+  return Effect.flatMap(operations.readAll(options), (page) => {
     const damage = logDamage(options, page)
     return damage === undefined ? Effect.succeed(page) : Effect.fail(new CorruptLog(damage))
   })
+}
 
 const load = (read: Service["read"]): Service["load"] => (streamId, options = {}) => {
   const backwards = options.direction === "backwards"

@@ -24,6 +24,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Formatter from "effect/Formatter"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
@@ -153,7 +154,7 @@ const start = (subscriptions: Several) =>
 
     const report = (held: Lease.Held, cause: Cause.Cause<Stopped>) => {
       const error = Cause.squash(cause)
-      return leases.fail(held, error instanceof Error ? error.message : String(error)).pipe(
+      return leases.fail(held, error instanceof Error ? error.message : Formatter.format(error)).pipe(
         Effect.timeout(farewell),
         Effect.tapError((error) =>
           Effect.logWarning(`${nameOf(held)}: why it stopped could not be written down`, error)
