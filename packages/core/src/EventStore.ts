@@ -266,7 +266,7 @@ export interface Service extends Omit<Operations, "transact" | "tombstone" | "re
   /**
    * Follows the log: what is there, then what comes, without gap or duplicate at the seam. It reads no further ahead than
    * a page, so a slow consumer holds it back. While the store is away (an error that is `retryable`) it waits and says so
-   * in the log; it ends only by interruption, or by an error that does not pass: also when the log is found to end
+   * in the log; a page that takes longer than the database's `statement_timeout` it asks for in halves first; it ends only by interruption, or by an error that does not pass: also when the log is found to end
    * before the position that it has reached. Events of tombstoned streams come marked as erased; what decodes events
    * passes over them.
    */
