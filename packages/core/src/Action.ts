@@ -2,6 +2,7 @@
  * Actions are what a feature reacts to: *commands*, imperative and refusable, and *events*, facts in the past tense that
  * are stored. One declaration gives the constructors, the types, the guards, the stored names and the codecs.
  */
+import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Fields, Payload, Versioned } from "./Event.ts"
@@ -226,7 +227,12 @@ const decoders = (tag: string, declared: Versioned<Fields>, make: MakeRecord): R
         const payload = chain.reduce<unknown>((value, step) => step.upcast(value as never), decoded.success)
         return Result.succeed(make(payload as object))
       } catch (defect) {
-        return Result.fail(EventDecodeFailed.of(recorded, `its upcaster threw: ${String(defect)}`))
+        return Result.fail(
+          EventDecodeFailed.of(
+            recorded,
+            `its upcaster threw: ${defect instanceof Error ? String(defect) : Formatter.format(defect)}`
+          )
+        )
       }
     })
   })

@@ -190,7 +190,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         Effect.sync(() => {
           report(new CommandFailed({ command: command._tag, category, id, cause: Cause.squash(cause) }))
         })
-      const sending = fork(Effect.catchCause(submit(id, command, { correlationId, causationId }), failed))
+      const sending = fork(Effect.catchCause(submitSent(id, command, { correlationId, causationId }), failed))
       interpreter.sending(at, sent, sending)
       return sending
     }
@@ -388,24 +388,34 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         )
       })
 
-    /** What effects under way send is still taken when the store is closing: they are given time to end well. */
-    const submit: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given = {}) =>
-      Effect.suspend(() => {
-        const streamId = Aggregate.streamId(definition, id)
-        if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
-        const instance = instances.get(streamId.success)
-        const asked = { command, given: fingerprinted(command, given), meta: metaOf(given, now()) }
-        const attempt = Effect.suspend(() =>
-          instance.loaded
-            ? step(instance, asked, "from before")
-            : Effect.flatMap(refresh(instance), () => step(instance, asked, "just read"))
-        )
-        instance.users += 1
-        const leave = Effect.sync(() => {
-          instance.users -= 1
+    /** Decides the command when its turn has come, and `first` is done. */
+    const submitAfter =
+      (first: Effect.Effect<void>): AggregateStore<S, C, E, R>["dispatch"] => (id, command, given = {}) =>
+        Effect.suspend(() => {
+          const streamId = Aggregate.streamId(definition, id)
+          if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
+          const instance = instances.get(streamId.success)
+          const asked = { command, given: fingerprinted(command, given), meta: metaOf(given, now()) }
+          const attempt = Effect.suspend(() =>
+            instance.loaded
+              ? step(instance, asked, "from before")
+              : Effect.flatMap(refresh(instance), () => step(instance, asked, "just read"))
+          )
+          instance.users += 1
+          const leave = Effect.sync(() => {
+            instance.users -= 1
+          })
+          return Effect.ensuring(instance.turn.withPermit(Effect.andThen(first, persisting(attempt, instance))), leave)
         })
-        return Effect.ensuring(instance.turn.withPermit(persisting(attempt, instance)), leave)
-      })
+
+    const submit = submitAfter(Effect.void)
+
+    /**
+     * What effects under way send is still taken when the store is closing: they are given time to end well. It is decided
+     * once whoever sent it has gone on, also by an event store that answers at once: or the order of effects would depend
+     * on how fast that is.
+     */
+    const submitSent = submitAfter(Effect.yieldNow)
 
     const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given) =>
       Effect.suspend(() => closed ? Effect.fail(new StoreClosed({ action: command._tag })) : submit(id, command, given))

@@ -1,6 +1,7 @@
 /**
  * How an event bus refuses or fails.
  */
+import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
 
 /** Text that cannot name a topic. Nothing was published or subscribed to. */
@@ -31,7 +32,7 @@ export class EventBusError extends Schema.TaggedError<EventBusError>()("EventBus
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    const cause = this.cause instanceof Error ? this.cause.message : Formatter.format(this.cause)
     return `The event bus failed to ${this.operation}${this.retryable ? " (worth another try)" : ""}: ${cause}`
   }
 }

@@ -107,7 +107,7 @@ export interface ReadOptions {
 
 /** Which of the log's events to read. */
 export interface ReadAllOptions {
-  /** Only events behind this global position; `0n` for the whole log. */
+  /** Only events behind this global position; `0n`, or less, for the whole log. */
   readonly after: bigint
   /** How many positions of the log to look at, at the most; so the events are no more than that. */
   readonly limit: number
@@ -266,7 +266,7 @@ export interface Service extends Omit<Operations, "transact" | "tombstone" | "re
   /**
    * Follows the log: what is there, then what comes, without gap or duplicate at the seam. It reads no further ahead than
    * a page, so a slow consumer holds it back. While the store is away (an error that is `retryable`) it waits and says so
-   * in the log; it ends only by interruption, or by an error that does not pass: also when the log is found to end
+   * in the log; a page that takes longer than the database's `statement_timeout` it asks for in halves first; it ends only by interruption, or by an error that does not pass: also when the log is found to end
    * before the position that it has reached. Events of tombstoned streams come marked as erased; what decodes events
    * passes over them.
    */
@@ -310,11 +310,14 @@ const readStream = (operations: Operations): Service["read"] => (streamId, optio
     }
   })
 
-const readLog = (operations: Operations): Service["readAll"] => (options) =>
-  Effect.flatMap(operations.readAll(options), (page) => {
+const readLog = (operations: Operations): Service["readAll"] => (given) => {
+  // No event stands before the first: an implementation need not ask what a position before it would mean.
+  const options = given.after < 0n ? { ...given, after: 0n } : given
+  return Effect.flatMap(operations.readAll(options), (page) => {
     const damage = logDamage(options, page)
     return damage === undefined ? Effect.succeed(page) : Effect.fail(new CorruptLog(damage))
   })
+}
 
 const load = (read: Service["read"]): Service["load"] => (streamId, options = {}) => {
   const backwards = options.direction === "backwards"

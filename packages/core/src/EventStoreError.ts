@@ -2,6 +2,7 @@
  * How an event store refuses or fails.
  */
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 import type { SubjectShredded } from "./PersonalError.ts"
@@ -111,7 +112,7 @@ export class EventStoreError extends Schema.TaggedError<EventStoreError>()("Even
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const issue = this.issue ?? (this.cause instanceof Error ? this.cause.message : String(this.cause))
+    const issue = this.issue ?? (this.cause instanceof Error ? this.cause.message : Formatter.format(this.cause))
     return `The event store failed to ${this.operation}${this.retryable ? " (worth another try)" : ""}: ${issue}`
   }
 }

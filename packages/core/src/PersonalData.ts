@@ -17,6 +17,7 @@ import * as Stream from "effect/Stream"
 import * as Events from "./EventStore.ts"
 import { EventStoreError, InvalidAppend } from "./EventStoreError.ts"
 import * as Wire from "./internal/personalJson.ts"
+import * as SealedFingerprint from "./internal/sealedFingerprint.ts"
 import * as Sealing from "./internal/sealing.ts"
 import { SubjectShredded } from "./PersonalError.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
@@ -73,9 +74,43 @@ export const eventStore = (inner: Events.Service, keys: Keys.Service): Events.Se
       const bodies = appends.flatMap(({ events }) => events.map(({ data }) => data))
       const found = Sealing.find(bodies)
       if (Result.isFailure(found)) return Effect.fail(new InvalidAppend({ issue: found.failure }))
-      if (found.success.length === 0) return inner.transact(appends, options)
+      if (found.success.length === 0) return again(appends, options, options.fingerprint)
       return seal(appends, bodies, found.success, options)
     })
+
+  /** What a command stored, with its fingerprint as it came with it, if that can be told. */
+  const fingerprintOf = (
+    commandId: string,
+    stored: ReadonlyArray<Events.CommandEvent>
+  ): Effect.Effect<string | undefined, EventStoreError> =>
+    Effect.gen(function*() {
+      const text = stored[0]?.fingerprint
+      if (text === undefined) return undefined
+      const openers = yield* Effect.mapError(
+        keys.opening(SealedFingerprint.subjectsOf(stored)),
+        failedRead("read a command's events")
+      )
+      return yield* Effect.promise(() => SealedFingerprint.open(text, commandId, openers))
+    })
+
+  /**
+   * Appends, and where the store takes a command for another one because of its fingerprint, opens the stored one: a
+   * repetition may decide other events, with data of other subjects, and is sealed under other keys then.
+   */
+  const again = (
+    appends: Appends,
+    options: Events.AppendOptions,
+    fingerprint: string | undefined
+  ): ReturnType<Events.Service["transact"]> => {
+    const { commandId } = options
+    if (commandId === undefined || fingerprint === undefined) return inner.transact(appends, options)
+    return Effect.catchTag(inner.transact(appends, options), "CommandIdConflict", (conflict) =>
+      Effect.gen(function*() {
+        const stored = yield* inner.readCommand(commandId)
+        if ((yield* fingerprintOf(commandId, stored)) !== fingerprint) return yield* conflict
+        return yield* inner.transact(appends, { ...options, fingerprint: stored[0]!.fingerprint })
+      }))
+  }
 
   const seal = (
     appends: Appends,
@@ -101,7 +136,12 @@ export const eventStore = (inner: Events.Service, keys: Keys.Service): Events.Se
         // What cannot be sealed any more is in the log as the first attempt sealed it.
         whenShredded: ({ at, path }) => Sealing.at(first[at]!.data, path)
       })
-      return yield* inner.transact(withBodies(appends, Sealing.put(bodies, sealed)), { ...given, commandId })
+      const plain = given.fingerprint
+      const fingerprint = plain === undefined
+        ? undefined
+        : yield* Effect.promise(() => SealedFingerprint.seal(plain, commandId, openers))
+      const options = { ...given, commandId, fingerprint }
+      return yield* again(withBodies(appends, Sealing.put(bodies, sealed)), options, plain)
     })
 
   return {
@@ -115,7 +155,15 @@ export const eventStore = (inner: Events.Service, keys: Keys.Service): Events.Se
         inner.readAll(options),
         (page) => Effect.map(open("read the log")(page.events), (events) => ({ ...page, events }))
       ),
-    readCommand: (commandId) => Effect.flatMap(inner.readCommand(commandId), open("read a command's events")),
+    readCommand: (commandId) =>
+      Effect.gen(function*() {
+        const stored = yield* inner.readCommand(commandId)
+        const fingerprint = yield* fingerprintOf(commandId, stored)
+        const [first, ...others] = yield* open("read a command's events")(stored)
+        if (first === undefined) return []
+        const { fingerprint: _, ...event } = first
+        return [fingerprint === undefined ? event : { ...event, fingerprint }, ...others]
+      }),
     load: (streamId, options) => Stream.mapArrayEffect(inner.load(streamId, options), open("read")),
     subscribe: (options) => Stream.mapArrayEffect(inner.subscribe(options), open("read the log"))
   }

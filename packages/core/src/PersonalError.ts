@@ -1,6 +1,7 @@
 /**
  * What can go wrong with personal data and the keys that it is under. No message tells a value or a key.
  */
+import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
 
 /** The subject's key was shredded, so nothing can be kept under it any more. Nothing was stored. */
@@ -21,7 +22,7 @@ export class SubjectKeysError extends Schema.TaggedError<SubjectKeysError>()("Su
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    const cause = this.cause instanceof Error ? this.cause.message : Formatter.format(this.cause)
     return `The subjects' keys failed to ${this.operation}${this.retryable ? " (worth another try)" : ""}: ${cause}`
   }
 }

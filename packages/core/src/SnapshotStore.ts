@@ -4,6 +4,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { type InvalidSnapshot, refusal, type Snapshot } from "./Snapshot.ts"
@@ -37,7 +38,7 @@ export class SnapshotStoreError extends Schema.TaggedError<SnapshotStoreError>()
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    const cause = this.cause instanceof Error ? this.cause.message : Formatter.format(this.cause)
     return `The snapshot store failed to ${this.operation}${this.retryable ? " (worth another try)" : ""}: ${cause}`
   }
 }

@@ -91,6 +91,55 @@ describe("a subscription", () => {
       ])
     }))
 
+  it.effect("T26: reads smaller pages when the database's time does not suffice, and larger ones at the end of the log", () =>
+    Effect.gen(function*() {
+      const { layer, said } = warnings()
+      const inner = yield* MemoryEventStore.make
+      yield* inner.append(stream, ExpectedVersion.any, Array.makeBy(1_000, () => counted))
+      const asked: Array<number> = []
+      let bearable = 100
+      const store = EventStore.make({
+        ...inner,
+        readAll: (options) =>
+          Effect.suspend(() => {
+            asked.push(options.limit)
+            return options.limit <= bearable ? inner.readAll(options) : Effect.fail(
+              new EventStoreError({
+                operation: "read the log",
+                reason: "StatementTimeout",
+                retryable: true,
+                cause: new Error("canceling statement due to statement timeout")
+              })
+            )
+          })
+      })
+      const positions: Array<bigint> = []
+      const follower = yield* Effect.forkChild(
+        Stream.runForEach(store.subscribe({ after: 0n }), ({ globalPosition }) =>
+          Effect.sync(() => {
+            positions.push(globalPosition)
+          })).pipe(Effect.provide(layer))
+      )
+      const reached = (count: number) => Effect.repeat(Effect.yieldNow, { until: () => positions.length >= count })
+      yield* reached(1_000)
+      assert.deepStrictEqual(asked, [500, 250, 125, ...Array.replicate(62, 17)])
+      assert.deepStrictEqual(said, [], "it need not wait")
+      yield* inner.append(stream, ExpectedVersion.any, [counted])
+      yield* reached(1_001)
+      assert.deepStrictEqual(asked.slice(20), [500, 250, 125, 62])
+      assert.deepStrictEqual(positions, Array.makeBy(1_001, (i) => BigInt(i + 1)))
+
+      bearable = 0
+      yield* inner.append(stream, ExpectedVersion.any, [counted])
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(Math.min(...asked), 1)
+      assert.strictEqual(said[0], "Warn: Subscription unnamed waits for the store", "one position is too much as well")
+      bearable = 1
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(positions.length, 1_002)
+      yield* Fiber.interrupt(follower)
+    }))
+
   it.effect("ends with an error that does not pass", () =>
     Effect.gen(function*() {
       const { log, store } = yield* makeLog(1)

@@ -19,7 +19,7 @@ import * as MemorySubjectKeys from "@composable-ts/core/MemorySubjectKeys"
 import * as Personal from "@composable-ts/core/Personal"
 import * as PersonalData from "@composable-ts/core/PersonalData"
 import { SealBroken, SubjectShredded } from "@composable-ts/core/PersonalError"
-import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
+import type { EncodedEvent, RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import { InvalidSnapshot, type Snapshot } from "@composable-ts/core/Snapshot"
 import { SnapshotStore, SnapshotStoreError } from "@composable-ts/core/SnapshotStore"
 import * as Store from "@composable-ts/core/Store"
@@ -274,6 +274,76 @@ describe("an append asked for again", () => {
       const other = yield* Effect.flip(store.append(stream("1"), any, [registered("p-1")], first))
       assert.instanceOf(other, SubjectShredded)
       assert.deepStrictEqual(yield* inner.read(stream("1")), before)
+    }))
+})
+
+describe("the fingerprint of a command with personal data", () => {
+  const given = { commandId: "c-1", fingerprint: "digest-of-the-command" }
+  const one = [registered("p-1")] as const
+  const setUp = (...events: readonly [EncodedEvent, ...Array<EncodedEvent>]) =>
+    Effect.gen(function*() {
+      const at = yield* kit()
+      const outcome = yield* at.store.append(stream("1"), any, events, given)
+      const held = Effect.map(at.inner.readCommand("c-1"), ([first]) => first!.fingerprint)
+      const read = Effect.map(at.store.readCommand("c-1"), ([first]) => first!.fingerprint)
+      return { ...at, outcome: { ...outcome, duplicate: true }, held, read }
+    })
+
+  it.effect("is not stored as it is, and comes back as it was", () =>
+    Effect.gen(function*() {
+      const { held, inner, read } = yield* setUp(...one)
+      assert.match((yield* held) ?? "", /^\$personal:1:/)
+      assert.notInclude(JSON.stringify(yield* inner.readCommand("c-1"), (_, value) => String(value)), given.fingerprint)
+      assert.strictEqual(yield* read, given.fingerprint)
+    }))
+
+  it.effect("is stored as it is where nothing is personal", () =>
+    Effect.gen(function*() {
+      const { held, read } = yield* setUp(encoded(Customer.Noted({ note: "n" })))
+      assert.deepStrictEqual([yield* held, yield* read], [given.fingerprint, given.fingerprint])
+    }))
+
+  const others = {
+    "the same events": one,
+    "another value": [registered("p-1", "other@example.com")],
+    "another subject's data": [registered("p-2")],
+    "nothing personal": [encoded(Customer.Noted({ note: "n" }))]
+  } as const
+  for (const [what, events] of Object.entries(others)) {
+    it.effect(`tells a repetition that decides ${what}, and another command that does`, () =>
+      Effect.gen(function*() {
+        const { outcome, store } = yield* setUp(...one)
+        assert.deepStrictEqual(yield* store.append(stream("1"), any, events, given), outcome)
+        const error = yield* Effect.flip(
+          store.append(stream("1"), any, events, { ...given, fingerprint: "of another command" })
+        )
+        assert.strictEqual(error._tag, "CommandIdConflict")
+      }))
+  }
+
+  it.effect("is gone with any of its subjects: then the events are compared", () =>
+    Effect.gen(function*() {
+      for (const gone of ["p-1", "p-2"]) {
+        const events = [registered("p-1"), registered("p-2")] as const
+        const { keys, outcome, read, store } = yield* setUp(...events)
+        assert.strictEqual(yield* read, given.fingerprint)
+        yield* keys.shred(gone, "request 17")
+        assert.isUndefined(yield* read)
+        const another = { ...given, fingerprint: "of another command" }
+        assert.deepStrictEqual(yield* store.append(stream("1"), any, events, another), outcome)
+        const fewer = yield* Effect.flip(
+          store.append(stream("1"), any, [encoded(Customer.Noted({ note: "n" }))], given)
+        )
+        assert.strictEqual(fewer._tag, "CommandIdConflict")
+      }
+    }))
+
+  it.effect("is left out where there are the keys of too many subjects", () =>
+    Effect.gen(function*() {
+      const three = yield* setUp(registered("p-1"), registered("p-2"), registered("p-3"))
+      assert.strictEqual(yield* three.read, given.fingerprint)
+      const many = yield* setUp(registered("p-1"), ...["p-2", "p-3", "p-4"].map((subject) => registered(subject)))
+      assert.isUndefined(yield* many.held)
     }))
 })
 

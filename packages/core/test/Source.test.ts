@@ -10,7 +10,7 @@ import * as Source from "@composable-ts/core/Source"
 import * as Store from "@composable-ts/core/Store"
 import { TaskDefect } from "@composable-ts/core/StoreError"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, HashMap, Layer, Schema, Scope, Stream } from "effect"
+import { Context, Effect, Exit, Fiber, HashMap, Layer, Option, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 
 const Ticks = Source.define("Ticks", {
@@ -239,6 +239,55 @@ describe("the end of a subscription", () => {
       yield* store.dispatch(follow("ill"))
       yield* store.idle
       assert.deepStrictEqual(yield* store.state, ["well 1", "well ended", "behind it", "ill stopped at 0"])
+    }))
+
+  /** Whatever reports the end or the failure of a source cancels the source's id. */
+  const leaving = Reducer.withOutcomes(
+    (state: State, action: Do) => {
+      switch (action._tag) {
+        case "Follow":
+          return Reducer.step(
+            state,
+            Fx.sequential(Fx.subscribe(Ticks, { name: action.name }, action.id), Fx.send(say("behind it")))
+          )
+        case "Leave":
+          return Reducer.step([...state, `left ${action.id}`], Fx.cancel(action.id))
+        case "Say":
+          return Reducer.step([...state, action.said])
+      }
+    },
+    {
+      Ticks: {
+        value: (n, { name }) => say(`${name} ${n}`),
+        failure: (_, { name }) => leave(name),
+        end: ({ name }) => leave(name)
+      }
+    }
+  )
+
+  it.effect("what reports it may cancel its id: a sequence goes on behind the end", () =>
+    Effect.gen(function*() {
+      const store = yield* Effect.provide(
+        Store.make(leaving, { initial: [] }),
+        Source.layer(Ticks, () => Stream.make(1))
+      )
+      yield* store.dispatch(follow("well"))
+      yield* store.idle
+      assert.sameMembers([...(yield* store.state)], ["well 1", "left well", "behind it"])
+    }))
+
+  it.effect("what reports its failure may cancel its id: that the sequence has stopped is a problem still", () =>
+    Effect.gen(function*() {
+      const store = yield* Effect.provide(
+        Store.make(leaving, { initial: [] }),
+        Source.layer(Ticks, () => Stream.fail({ _tag: "Stopped", at: 0 }))
+      )
+      const problem = yield* Effect.forkChild(Stream.runHead(store.problems()), { startImmediately: true })
+      yield* store.dispatch(follow("ill"))
+      yield* store.idle
+      assert.deepStrictEqual(yield* store.state, ["left ill"])
+      const found = yield* Fiber.join(problem)
+      assert.isTrue(Option.isSome(found) && found.value._tag === "SequenceStopped")
     }))
 })
 

@@ -50,7 +50,10 @@ const bodyOf = (
         : Effect.succeed(body)
   )
 
-/** The versions are compared in the very statement that writes, so of any that race the latest stays. */
+/**
+ * The versions are compared in the very statement that writes, so of any that race the latest stays. The database leaves out those of a
+ * stream that a tombstone ends.
+ */
 const makeSave = (client: PgClient, schema: string): SnapshotStore.Operations["save"] => {
   const text = `
     INSERT INTO ${schema}.snapshots AS kept (stream_id, state_version, version, global_position, state)
@@ -129,6 +132,9 @@ export const layerOpen = (
  * Provides the snapshot store on the PostgreSQL database of the `PgClient`. Give it the schema of the event store.
  *
  * A state of more than the client's `maxMessageSize`, 16 MB unless set otherwise, is refused with `InvalidSnapshot`.
+ *
+ * A tombstone deletes its stream's snapshots in its own commit, and none is kept of the stream after it: the database
+ * leaves out what is saved later, by whichever process, and the save answers that it saved nothing.
  *
  * @example
  * ```ts no-run

@@ -24,6 +24,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
 import * as RcMap from "effect/RcMap"
 import * as Reactivity from "effect/reactivity/Reactivity"
@@ -61,7 +62,7 @@ export class TenantUnavailable extends Schema.TaggedError<TenantUnavailable>()("
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    const cause = this.cause instanceof Error ? this.cause.message : Formatter.format(this.cause)
     return `The log of the tenant with schema "${this.schema}" cannot be opened as role "${this.role}": ${cause}. If ` +
       "the tenant is new, run Tenants.provision for it; if its password was changed, provision it with the new one"
   }

@@ -16,9 +16,12 @@ import * as SnapshotStoreContract from "@composable-ts/testing/SnapshotStoreCont
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Array, Cause, Effect, Layer, Option, Schedule, Schema } from "effect"
+import { Array, Cause, Effect, Fiber, Layer, Option, Schedule, Schema } from "effect"
 import { inspect } from "node:util"
-import { stream } from "./Facts.ts"
+import { quoted } from "../src/internal/schemaName.ts"
+import { snapshotLock } from "../src/internal/snapshotTable.ts"
+import { several, stream } from "./Facts.ts"
+import * as Sabotage from "./Sabotage.ts"
 import { connect, make, suite, type TestLog } from "./TestLog.ts"
 
 SnapshotStoreContract.suite(
@@ -65,6 +68,92 @@ suite("snapshots on PostgreSQL", (test, control) => {
         VALUES ('fact-1', 1, 4, 5, '{}')
         ON CONFLICT (stream_id, state_version) DO UPDATE SET version = excluded.version`
       assert.strictEqual(Option.getOrThrow(yield* store.load(stream("1"), only)).version, 4)
+    }))
+
+  const rows = ({ sql }: TestLog) => sql`SELECT stream_id, state_version FROM snapshots ORDER BY 1, 2`
+  const erase = ({ store }: TestLog, id = "1") =>
+    store.tombstone(stream(id), { _tag: "Any" }, { reason: "asked to be forgotten" })
+
+  /** Waits until somebody waits for a stream's lock, which is none of the log's. */
+  const untilOneWaits = ({ sql }: TestLog) =>
+    Effect.repeat(
+      sql`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND classid = 'snapshots'::regclass`,
+      {
+        until: (waiting) => waiting.length > 0,
+        schedule: Schedule.spaced("5 millis")
+      }
+    )
+
+  test("a tombstone deletes its stream's, of all state versions, and from then on none is kept", (log) =>
+    Effect.gen(function*() {
+      const store = yield* openOn(log)
+      yield* log.store.append(stream("1"), { _tag: "Any" }, several(3))
+      const [first, other] = [snapshotAt(0), { ...snapshotAt(0), streamId: stream("2") }]
+      for (const snapshot of [first, { ...first, stateVersion: 2 }, other]) yield* store.save(snapshot)
+      yield* erase(log)
+      const left = [{ stream_id: other.streamId, state_version: 1 }]
+      assert.deepStrictEqual(yield* rows(log), left)
+      assert.deepStrictEqual(yield* store.save(snapshotAt(2)), { saved: false })
+      assert.deepStrictEqual(yield* store.save({ ...other, version: 1 }), { saved: true })
+      assert.deepStrictEqual(yield* rows(log), left)
+    }))
+
+  /** A save that is written and not committed when the tombstone comes. */
+  const erasedWhileSaving = (log: TestLog) =>
+    Effect.scoped(Effect.gen(function*() {
+      yield* log.store.append(stream("1"), { _tag: "Any" }, several(3))
+      const saver = yield* log.sql.reserve
+      yield* saver.executeRaw("BEGIN", [])
+      yield* saver.executeRaw(
+        "INSERT INTO snapshots (stream_id, state_version, version, global_position, state) VALUES ('fact-1', 1, 2, 3, '1')",
+        []
+      )
+      const erasing = yield* Effect.forkChild(erase(log))
+      yield* Effect.raceFirst(untilOneWaits(log), Fiber.await(erasing))
+      yield* saver.executeRaw("COMMIT", [])
+      yield* Fiber.join(erasing)
+      return yield* rows(log)
+    }))
+
+  test("a tombstone deletes one that was being saved when it came", (log) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* erasedWhileSaving(log), [])
+    }))
+
+  control("control: a tombstone that does not wait for saves leaves it", (log) =>
+    Effect.gen(function*() {
+      const lock = `PERFORM pg_advisory_xact_lock(${snapshotLock(quoted(log.schema), "stream")});`
+      yield* Sabotage.replaceIn(log.sql, `${log.schema}.tombstone`, [[lock, ""]])
+      assert.strictEqual((yield* erasedWhileSaving(log)).length, 1)
+    }))
+
+  /** A tombstone that is written and not committed when the save comes. */
+  const savedWhileErasing = (log: TestLog) =>
+    Effect.scoped(Effect.gen(function*() {
+      yield* log.store.append(stream("1"), { _tag: "Any" }, several(3))
+      const store = yield* openOn(log)
+      const eraser = yield* log.sql.reserve
+      yield* eraser.executeRaw("BEGIN", [])
+      yield* eraser.executeRaw(
+        `SELECT * FROM tombstone('fact-1', -3, gen_random_uuid(), 'by hand', NULL, NULL, '{"reason":"x"}', NULL)`,
+        []
+      )
+      const saving = yield* Effect.forkChild(store.save(snapshotAt(2)))
+      yield* Effect.raceFirst(untilOneWaits(log), Fiber.await(saving))
+      yield* eraser.executeRaw("COMMIT", [])
+      return { ...(yield* Fiber.join(saving)), rows: (yield* rows(log)).length }
+    }))
+
+  test("a save that a tombstone overtakes saves nothing", (log) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* savedWhileErasing(log), { saved: false, rows: 0 })
+    }))
+
+  control("control: a save that does not wait for tombstones keeps what was erased", (log) =>
+    Effect.gen(function*() {
+      const lock = `PERFORM pg_advisory_xact_lock_shared(${snapshotLock(quoted(log.schema), "NEW.stream_id")});`
+      yield* Sabotage.replaceIn(log.sql, `${log.schema}.refuse_erased_snapshot`, [[lock, ""]])
+      assert.deepStrictEqual(yield* savedWhileErasing(log), { saved: true, rows: 1 })
     }))
 
   test("a state too large to be read again is refused, and the largest other comes back", (log) =>

@@ -87,6 +87,20 @@ export class LogMismatch extends Schema.TaggedError<LogMismatch>()("LogMismatch"
   }
 }
 
+/**
+ * Two projections of one name and version were given to be run together. They would share a checkpoint, so each event
+ * would reach one of them and not the other. None of those given was begun.
+ */
+export class DuplicateProjection extends Schema.TaggedError<DuplicateProjection>()("DuplicateProjection", {
+  projection: Schema.String,
+  version: Schema.Int
+}) {
+  override get message(): string {
+    return `Projection ${this.projection} v${this.version} was given twice to be run: two would share one checkpoint, and ` +
+      `each would miss what the other has applied. If it is the same one, name it once; if not, give each its own name.`
+  }
+}
+
 /** The projection is declared with another number of partitions than it was begun with. */
 export class PartitionsChanged extends Schema.TaggedError<PartitionsChanged>()("PartitionsChanged", {
   projection: Schema.String,

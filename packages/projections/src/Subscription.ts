@@ -24,6 +24,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Formatter from "effect/Formatter"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
@@ -37,7 +38,7 @@ import { migrate } from "./internal/schema.ts"
 import { onNotification } from "./internal/signals.ts"
 import { type Ended, failsAs, nameOf, sameLog, work } from "./internal/worker.ts"
 import * as Lease from "./Lease.ts"
-import { CheckpointMissing, LeaseLost, PartitionsChanged } from "./ProjectionError.ts"
+import { CheckpointMissing, DuplicateProjection, LeaseLost, PartitionsChanged } from "./ProjectionError.ts"
 import * as Start from "./Start.ts"
 
 /** A subscription whose events take effect in the database of its checkpoint; `R` is what that needs. */
@@ -54,7 +55,7 @@ export interface Subscription<out R> extends Lease.Subscriber {
 }
 
 /** Why a subscription does not go on. */
-export type Stopped = Ended | PartitionsChanged
+export type Stopped = Ended | PartitionsChanged | DuplicateProjection
 
 /** What running needs, besides the handlers' own requirements: the log, and the read model's database. */
 export type Requirements = EventStore | PgClient.PgClient
@@ -153,7 +154,7 @@ const start = (subscriptions: Several) =>
 
     const report = (held: Lease.Held, cause: Cause.Cause<Stopped>) => {
       const error = Cause.squash(cause)
-      return leases.fail(held, error instanceof Error ? error.message : String(error)).pipe(
+      return leases.fail(held, error instanceof Error ? error.message : Formatter.format(error)).pipe(
         Effect.timeout(farewell),
         Effect.tapError((error) =>
           Effect.logWarning(`${nameOf(held)}: why it stopped could not be written down`, error)
@@ -230,9 +231,22 @@ const start = (subscriptions: Several) =>
     return { ended: Deferred.await(ended), progress, client } satisfies Running
   })
 
+/** The first of the subscriptions that has its name and version from one before it. */
+const duplicateIn = (subscriptions: Several): DuplicateProjection | undefined => {
+  const keys = new Set<string>()
+  for (const subscription of subscriptions) {
+    const key = keyOf(subscription)
+    if (keys.has(key)) return new DuplicateProjection({ projection: subscription.name, version: subscription.version })
+    keys.add(key)
+  }
+  return undefined
+}
+
 /** Prepares the subscriptions, and returns those that can run. Fails when none can. */
 const prepareAll = (subscriptions: Several) =>
   Effect.gen(function*() {
+    const duplicate = duplicateIn(subscriptions)
+    if (duplicate !== undefined) return yield* duplicate
     yield* migrate.pipe(failsAs(subscriptions[0], beforeFirst), patiently(nameOf(subscriptions[0])))
     const ready: Array<Subscription<unknown>> = []
     let first: Cause.Cause<Stopped> | undefined
@@ -267,7 +281,8 @@ const needing = <A, R>(effect: Effect.Effect<A, Stopped, unknown>) => effect as 
  * away it waits. Any number of processes may run the same subscriptions; they share the work, see above.
  *
  * A subscription stops in this process when an event cannot be applied; the read model then stands right before it, and
- * other processes that run it try in turn. Others go on. It fails when none is left, with the reason of the first.
+ * other processes that run it try in turn. Others go on. It fails when none is left, with the reason of the first; and at
+ * once, with `DuplicateProjection`, when two have one name and version.
  */
 export const run = <S extends Several>(
   ...subscriptions: S

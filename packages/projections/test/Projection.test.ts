@@ -341,6 +341,21 @@ describe("run", () => {
       yield* Fiber.interrupt(fiber)
     }).pipe(Effect.provide(database)))
 
+  it.live("refuses two of one name and version, and begins none of them", () =>
+    Effect.gen(function*() {
+      const before = yield* tableNames
+      const other = { ...Tally.main, name: "other" }
+      const twice = Projection.run(Tally.tally(other), Tally.tally(Tally.main), Tally.tally(Tally.main))
+      const error = yield* Effect.flip(Effect.timeout(twice, "20 seconds"))
+      assert.deepInclude(error, {
+        _tag: "DuplicateProjection",
+        projection: Tally.main.name,
+        version: Tally.main.version
+      })
+      assert.match(error.message, /was given twice to be run.*give each its own name/)
+      assert.deepStrictEqual(yield* tableNames, before)
+    }).pipe(Effect.provide(database)))
+
   it.live("keeps two versions and another projection up to date side by side", () =>
     Effect.gen(function*() {
       const names = [Tally.main, { ...Tally.main, version: 2 }, { ...Tally.main, name: "other" }]

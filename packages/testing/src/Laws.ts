@@ -9,6 +9,7 @@ import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import type * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -74,7 +75,7 @@ const settle = <A, F extends string>(
 const thrown = (what: string, error: unknown): string =>
   error instanceof TypeError && /read only|not extensible|Cannot (delete|define|add) property/.test(error.message)
     ? `${what} changes what it is given: ${error.message}`
-    : `${what} threw ${String(error)}`
+    : `${what} threw ${error instanceof Error ? String(error) : Formatter.format(error)}`
 
 const impure = (what: string, first: unknown, again: unknown): string =>
   `${what} came to something else the second time: ${differences(first, again).join("; ")}`

@@ -56,8 +56,11 @@ const courseOf = (naming: Naming) =>
     }
   })
 
+/** It answers at once, so a command is decided before whoever fed it goes on. */
+const promptLog = MemoryEventStore.layer
+
 /** Like any store but one in memory, it answers later. */
-const log = Layer.effect(
+const laterLog = Layer.effect(
   EventStore,
   Effect.map(MemoryEventStore.make, (store) => ({
     ...store,
@@ -68,7 +71,7 @@ const log = Layer.effect(
 
 const sketch = ({ name }: Command, time: number): string => `${name} @${time}`
 
-const subjectOf = (naming: Naming): Subject<Scope.Scope> => {
+const subjectOf = (naming: Naming, log: Layer.Layer<EventStore>): Subject<Scope.Scope> => {
   const course = courseOf(naming)
   return {
     machine: machineOf(course),
@@ -106,8 +109,12 @@ const subjectOf = (naming: Naming): Subject<Scope.Scope> => {
 
 const runs = Number(process.env["AGREEMENT_RUNS"] ?? 500)
 
-it.effect("an aggregate", () =>
+const agrees = (log: Layer.Layer<EventStore>) =>
   holdsForAll(scripts("decision"), (steps) => {
     const naming = new Naming()
-    return Effect.scoped(agree(subjectOf(naming), steps, naming))
-  }, runs))
+    return Effect.scoped(agree(subjectOf(naming, log), steps, naming))
+  }, runs)
+
+it.effect("an aggregate whose store answers at once", () => agrees(promptLog))
+
+it.effect("an aggregate whose store answers later", () => agrees(laterLog))

@@ -244,14 +244,19 @@ export class Interpreter {
     })
   }
 
-  #subscribe({ at, input, source }: Fx.Subscribe<AnySource>, cause: Meta): Effect.Effect<boolean> {
+  #subscribe(fx: Fx.Subscribe<AnySource>, cause: Meta): Effect.Effect<boolean> {
+    const { at, input, source } = fx
     // As for a task: the store's type holds both.
     const open = this.#host.context.mapUnsafe.get(sourceKey(source)) as Open<AnySource>
     const yields = this.#host.outcomeOf(at, source) as Yields<AnySource, unknown>
     const each = (value: unknown) => this.#host.follow(at, yields.value(value, input), cause)
     return Effect.matchCauseEffect(Stream.runForEach(Stream.suspend(() => open(input)), each), {
-      onSuccess: () => yields.end === undefined ? Effect.succeed(true) : this.#feed(at, yields.end(input), cause),
+      onSuccess: () => {
+        this.#inFlight.release(fx)
+        return yields.end === undefined ? Effect.succeed(true) : this.#feed(at, yields.end(input), cause)
+      },
       onFailure: (failed) => {
+        this.#inFlight.release(fx)
         const failure = Cause.findErrorOption(failed)
         if (Option.isSome(failure)) return Effect.as(this.#feed(at, yields.failure(failure.value, input), cause), false)
         if (!Cause.hasInterruptsOnly(failed)) {

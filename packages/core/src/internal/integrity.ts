@@ -76,25 +76,24 @@ export const logDamage = (
   { events, position }: LogPage
 ): LogDamage | undefined => {
   const isWhole = names === undefined && partition === undefined
-  const start = after > 0n ? after : 0n
-  const end = Number(position - start)
+  const end = Number(position - after)
   let last = 0
   for (const event of events) {
-    const at = Number(event.globalPosition - start)
+    const at = Number(event.globalPosition - after)
     if (at <= last || at > end) {
-      const issue = `${placeOf(event)} is out of order, behind ${start + BigInt(last)}`
+      const issue = `${placeOf(event)} is out of order, behind ${after + BigInt(last)}`
       return { globalPosition: event.globalPosition, issue }
     }
     if (isWhole && at !== last + 1) {
       const issue = `it is missing, and ${event.globalPosition}, ${placeOf(event)}, follows`
-      return { globalPosition: start + BigInt(last + 1), issue }
+      return { globalPosition: after + BigInt(last + 1), issue }
     }
     const issue = rowIssue(event, event.streamId)
     if (issue !== undefined) return { globalPosition: event.globalPosition, issue: `${placeOf(event)}: ${issue}` }
     last = at
   }
   return isWhole && last < end
-    ? { globalPosition: start + BigInt(last + 1), issue: `it is missing, though the log goes on to ${position}` }
+    ? { globalPosition: after + BigInt(last + 1), issue: `it is missing, though the log goes on to ${position}` }
     : undefined
 }
 

@@ -5,7 +5,7 @@ import { appendEachFunction, appendFunction, appendOneFunction } from "./appendF
 import { immutability } from "./immutability.ts"
 import { executes, type Migration, selects, uses } from "./Migration.ts"
 import { quoted } from "./schemaName.ts"
-import { snapshotTable } from "./snapshotTable.ts"
+import { snapshotGuard, snapshotTable } from "./snapshotTable.ts"
 import { subjectKeyTable } from "./subjectKeyTable.ts"
 import { tombstoneFunction, tombstoneRights } from "./tombstoneFunction.ts"
 import { verifyFunction } from "./verifyFunction.ts"
@@ -58,7 +58,7 @@ const events = (schema: string): ReadonlyArray<string> => [
 const appendFunctions: ReadonlyArray<string> = ["append", "append_one", "append_each"]
 
 /** A trigger's type, as the catalogue has it. */
-const [onStatement, onRow, before, onDelete, onUpdate, onTruncate] = [0, 1, 2, 8, 16, 32] as const
+const [onStatement, onRow, before, onInsert, onDelete, onUpdate, onTruncate] = [0, 1, 2, 4, 8, 16, 32] as const
 
 interface Guard {
   /** The function that it calls. */
@@ -132,9 +132,12 @@ export const migrations: ReadonlyArray<Migration> = [
   {
     name: "snapshots",
     oldestProgram: 1,
-    statements: (schema) => snapshotTable(quoted(schema)),
+    statements: (schema) => [...snapshotTable(quoted(schema)), ...snapshotGuard(quoted(schema))],
     rights: uses("snapshots", "SELECT", "INSERT", "UPDATE", "DELETE"),
-    parts: () => ({})
+    parts: (name) =>
+      guards(name, "snapshots", {
+        snapshots_of_living: { calls: "refuse_erased_snapshot", type: onRow | before | onInsert | onUpdate }
+      })
   },
   {
     name: "subject_keys",

@@ -40,7 +40,8 @@ export interface Sending<Member, Answer> {
 /**
  * A group that fails as a whole is halved, and so on, so that what spoils it fails alone and all else is stored: be it
  * one member that the database refuses, or too much for the time or room that it gives a statement. No culprit is looked
- * for when the database stays away: all would wait for each.
+ * for when the database stays away: all would wait for each. A full disk is such a case: whichever member met it first,
+ * the others need room as well, and it may be made any moment. So the whole group waits, and fails together.
  */
 export const sendGroup = <Member, Answer>(
   { answered, failed, patience, send }: Sending<Member, Answer>,

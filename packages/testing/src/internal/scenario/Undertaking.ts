@@ -72,8 +72,8 @@ export class Undertaking {
   /** Something ends; with an action, unless there is none to report it. */
   end(leaf: Leaf, ended: Ended, report?: { readonly action: unknown }): void {
     this.#nodes.set(leaf.id, { ...leaf, phase: "feeding" })
-    // What a task's outcome leads to may cancel its id, or use it anew: the task is over.
-    if (leaf.fx._tag === "Perform") this.#registry.release(leaf.id)
+    // What its end leads to may cancel its id, or use it anew: the task or source is over.
+    if (leaf.fx._tag === "Perform" || leaf.fx._tag === "Subscribe") this.#registry.release(leaf.id)
     this.#todo.push({ _tag: "Report", id: leaf.id, ended })
     if (report !== undefined) this.#present.feed(leaf, report.action)
   }
