@@ -17,7 +17,8 @@ export const prepare = (entries: ReadonlyArray<OutboxEntry> | undefined): Readon
   entries?.map(({ body, delay = 0, key = null, kind }) => ({ kind, key, delay, body: JSON.stringify(body) }))
 
 /** How many parameters the append has; those of the entries follow them. */
-const parametersOf = (append: string): number => Math.max(...[...append.matchAll(/\$(\d+)/g)].map(([, nr]) => Number(nr)))
+const parametersOf = (append: string): number =>
+  Math.max(...[...append.matchAll(/\$(\d+)/g)].map(([, nr]) => Number(nr)))
 
 /**
  * The statement of a group's append that stores the entries of what it appends, too. The append's own parameters stay

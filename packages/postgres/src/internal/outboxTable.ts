@@ -55,7 +55,7 @@ export const outboxTable = (schema: string): ReadonlyArray<string> => [
  *
  * `claim_outbox` takes due entries of these kinds. The candidates of all kinds are merged, and locked from the oldest on
  * until there are enough; what another claim has locked is passed over. Were all candidates passed over, it looks further.
- * A row that was claimed by another since the statement began is looked at again when it is locked, and left out.
+ * Candidates are looked up one by one, so that no plan joins them with all entries, whatever the statistics say. A row that was claimed by another since the statement began is looked at again when it is locked, and left out.
  */
 export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
   `
@@ -90,6 +90,8 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
     width bigint := most;
     got bigint := 0;
     taken bigint;
+    candidate record;
+    entry ${schema}.outbox;
   BEGIN
     IF wanted IS NULL THEN
       WITH RECURSIVE found(kind) AS (
@@ -102,24 +104,28 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
       SELECT array_agg(f.kind) INTO wanted FROM found f WHERE f.kind IS NOT NULL;
     END IF;
     LOOP
-      RETURN QUERY
-      WITH candidates AS MATERIALIZED (
-        SELECT c.* FROM (SELECT DISTINCT unnest(wanted) COLLATE "C" AS kind) AS k, LATERAL (
-          SELECT o.global_position, o.index, o.free_at FROM ${schema}.outbox o
-          WHERE o.kind = k.kind AND o.parked_at IS NULL AND o.free_at <= moment
-          ORDER BY o.free_at, o.global_position, o.index LIMIT width
-        ) AS c
-      ), locked AS MATERIALIZED (
-        SELECT o.global_position, o.index FROM candidates c, ${schema}.outbox o
-        WHERE o.global_position = c.global_position AND o.index = c.index
-          AND o.parked_at IS NULL AND o.free_at <= moment
-        ORDER BY c.free_at, c.global_position, c.index LIMIT most - got FOR UPDATE OF o SKIP LOCKED
-      )
-      UPDATE ${schema}.outbox o
-        SET attempt = o.attempt + 1, token = o.token + 1, free_at = moment + lease
-        FROM locked l WHERE o.global_position = l.global_position AND o.index = l.index
-        RETURNING o.*;
-      GET DIAGNOSTICS taken = ROW_COUNT;
+      taken := 0;
+      FOR candidate IN
+        WITH candidates AS MATERIALIZED (
+          SELECT c.* FROM (SELECT DISTINCT unnest(wanted) COLLATE "C" AS kind) AS k, LATERAL (
+            SELECT o.global_position, o.index, o.free_at FROM ${schema}.outbox o
+            WHERE o.kind = k.kind AND o.parked_at IS NULL AND o.free_at <= moment
+            ORDER BY o.free_at, o.global_position, o.index LIMIT width
+          ) AS c ORDER BY c.free_at, c.global_position, c.index
+        )
+        SELECT locked.* FROM candidates c, LATERAL (
+          SELECT o.global_position, o.index FROM ${schema}.outbox o
+          WHERE o.global_position = c.global_position AND o.index = c.index
+            AND o.parked_at IS NULL AND o.free_at <= moment
+          FOR UPDATE SKIP LOCKED
+        ) AS locked LIMIT most - got
+      LOOP
+        UPDATE ${schema}.outbox o SET attempt = o.attempt + 1, token = o.token + 1, free_at = moment + lease
+          WHERE o.global_position = candidate.global_position AND o.index = candidate.index
+          RETURNING o.* INTO entry;
+        RETURN NEXT entry;
+        taken := taken + 1;
+      END LOOP;
       got := got + taken;
       EXIT WHEN got >= most OR NOT EXISTS (
         SELECT FROM unnest(wanted) AS k(kind), LATERAL (
@@ -138,10 +144,14 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
     ${settings}
   AS $$
   BEGIN
-    RETURN QUERY
-    DELETE FROM ${schema}.outbox o USING unnest(positions, indexes, tokens) AS c(global_position, index, token)
-      WHERE o.global_position = c.global_position AND o.index = c.index AND o.token = c.token AND o.parked_at IS NULL
-      RETURNING o.global_position, o.index;
+    FOR i IN 1 .. cardinality(positions) LOOP
+      DELETE FROM ${schema}.outbox o
+        WHERE o.global_position = positions[i] AND o.index = indexes[i] AND o.token = tokens[i] AND o.parked_at IS NULL
+        RETURNING o.global_position, o.index INTO global_position, index;
+      IF FOUND THEN
+        RETURN NEXT;
+      END IF;
+    END LOOP;
   END $$`
 ]
 
