@@ -182,6 +182,9 @@ export const snapshotStore = (inner: Snapshots.Service, keys: Keys.Service): Sna
     })
 })
 
+const failedOutbox = (operation: Outboxes.OutboxError["operation"]) => (cause: Sealing.OpenError) =>
+  new Outboxes.OutboxError({ operation, retryable: cause._tag === "SubjectKeysError" && cause.retryable, cause })
+
 /**
  * The outbox, with personal data sealed in the bodies of its entries; beside {@link eventStore}, which seals them. A
  * worker gets a shredded subject's data as the absence that it is. An entry that does not open, because it was changed or
@@ -201,9 +204,6 @@ export const outbox = (inner: Outboxes.Service, keys: Keys.Service): Outboxes.Se
       (bodies) => bodies === undefined ? entries : entries.map((entry, i) => ({ ...entry, body: bodies[i]! }))
     )
 
-  const failed = (operation: Outboxes.OutboxError["operation"]) => (cause: Sealing.OpenError) =>
-    new Outboxes.OutboxError({ operation, retryable: cause._tag === "SubjectKeysError" && cause.retryable, cause })
-
   const openOrPark = (claim: Outboxes.Claim): Effect.Effect<ReadonlyArray<Outboxes.Claim>, Outboxes.OutboxError> =>
     open([claim]).pipe(
       Effect.catchTag("SealBroken", (broken) =>
@@ -212,7 +212,7 @@ export const outbox = (inner: Outboxes.Service, keys: Keys.Service): Outboxes.Se
           Effect.catchTag(inner.park(claim, broken.message), "StaleClaim", () => Effect.void),
           []
         )),
-      Effect.catchTag("SubjectKeysError", (error) => Effect.fail(failed("claim")(error)))
+      Effect.catchTag("SubjectKeysError", (error) => Effect.fail(failedOutbox("claim")(error)))
     )
 
   return {
@@ -221,7 +221,7 @@ export const outbox = (inner: Outboxes.Service, keys: Keys.Service): Outboxes.Se
       Effect.flatMap(inner.claim(options), (claims) =>
         open(claims).pipe(
           Effect.catchTag("SealBroken", () => Effect.map(Effect.forEach(claims, openOrPark), (all) => all.flat())),
-          Effect.catchTag("SubjectKeysError", (error) => Effect.fail(failed("claim")(error)))
+          Effect.catchTag("SubjectKeysError", (error) => Effect.fail(failedOutbox("claim")(error)))
         )),
     dead: (options) =>
       Effect.flatMap(inner.dead(options), (entries) =>
@@ -229,7 +229,7 @@ export const outbox = (inner: Outboxes.Service, keys: Keys.Service): Outboxes.Se
           open([entry]).pipe(
             // What does not open is listed as it is stored: sealed.
             Effect.catchTag("SealBroken", () => Effect.succeed([entry])),
-            Effect.mapError(failed("list dead")),
+            Effect.mapError(failedOutbox("list dead")),
             Effect.map(([opened]) => opened!)
           )))
   }

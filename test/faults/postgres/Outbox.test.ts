@@ -69,9 +69,9 @@ suite("the outbox under faults", (test, control) => {
     (log) =>
       Effect.gen(function*() {
         yield* Sabotage.forgetCommands(log.sql, log.schema)
+        const { doomed, store } = yield* proxied(log)
         // The key would refuse what the look-up lets through.
         yield* log.sql`ALTER TABLE outbox DROP CONSTRAINT outbox_pkey`
-        const { doomed, store } = yield* proxied(log)
         yield* store.append(stream("a"), any, several(2), {
           commandId: doomed("replyLost"),
           outbox: [{ kind: "mail", body: 1 }]

@@ -80,7 +80,7 @@ export const store = (
     add(entries, { ...of, kind, key, body, attempt: 0, dueAt, error: undefined, freeAt: dueAt, token: 0n })
   })
 
-const stored = ({ freeAt: _, token: __, ...entry }: Row): Outbox.StoredEntry => entry
+const stored = <R extends Row>({ freeAt: _freeAt, token: _token, ...entry }: R): Omit<R, "freeAt" | "token"> => entry
 
 const claim = (entries: Entries, { kinds, lease, limit }: Outbox.ClaimOptions, now: number): Array<Outbox.Claim> => {
   const wanted = kinds === undefined ? undefined : new Set(kinds)
@@ -142,7 +142,9 @@ const counts = ({ dead, pending }: Entries, now: number): ReadonlyArray<Outbox.C
     of(kind)[freeAt <= now ? "due" : freeAt > dueAt ? "claimed" : "delayed"]++
   }
   for (const { kind } of dead) of(kind).dead++
-  return [...all].map(([kind, numbers]) => ({ kind, ...numbers })).toSorted((a, b) => a.kind < b.kind ? -1 : 1)
+  return [...all].map(([kind, numbers]) => Object.assign(numbers, { kind })).toSorted((a, b) =>
+    a.kind < b.kind ? -1 : 1
+  )
 }
 
 const at = <A, E = never>(body: (now: number) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -177,7 +179,7 @@ export const service = (entries: Entries): Outbox.Service =>
     revive: (ids) =>
       at((now) =>
         Effect.sync(() =>
-          bury(entries, ids, ({ parkedAt: _, ...row }) =>
+          bury(entries, ids, ({ parkedAt: _parkedAt, ...row }) =>
             add(entries, { ...row, attempt: 0, token: row.token + 1n, dueAt: now, freeAt: now }))
         )
       ),

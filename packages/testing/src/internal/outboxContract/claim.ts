@@ -3,12 +3,26 @@ import * as Outbox from "@composable-ts/core/Outbox"
 import * as Effect from "effect/Effect"
 import assert from "node:assert/strict"
 import { freshStream, several } from "../eventStoreContract/fixture.ts"
-import { type Case, claimAll, claimOne, countsOf, entries, freshKind, long, none, whenDue } from "./fixture.ts"
+import {
+  type Case,
+  claimAll,
+  claimOne,
+  countsOf,
+  entries,
+  freshKind,
+  long,
+  none,
+  type Stores,
+  whenDue
+} from "./fixture.ts"
 
 const { any } = ExpectedVersion
 
 const numbers = (claims: ReadonlyArray<Outbox.Claim>): ReadonlyArray<number> =>
   claims.map(({ body }) => Number((body as { readonly nr: number }).nr))
+
+const put = ({ events }: Stores, ...outbox: ReadonlyArray<Outbox.OutboxEntry>) =>
+  events.append(freshStream(), any, several(1), { outbox })
 
 export const claimCases: ReadonlyArray<Case> = [
   {
@@ -49,10 +63,8 @@ export const claimCases: ReadonlyArray<Case> = [
     check: (stores) =>
       Effect.gen(function*() {
         const kind = freshKind()
-        const put = (...outbox: ReadonlyArray<Outbox.OutboxEntry>) =>
-          stores.events.append(freshStream(), any, several(1), { outbox })
-        yield* put({ kind, body: { nr: 4 }, delay: 60 }, ...entries(kind, 2))
-        yield* put({ kind, body: { nr: 2 } }, { kind, body: { nr: 3 }, delay: 30 })
+        yield* put(stores, { kind, body: { nr: 4 }, delay: 60 }, ...entries(kind, 2))
+        yield* put(stores, { kind, body: { nr: 2 } }, { kind, body: { nr: 3 }, delay: 30 })
         yield* Effect.sleep("80 millis")
         const order: Array<number> = []
         for (const limit of [1, 3, 2]) {

@@ -96,8 +96,8 @@ export const endCases: ReadonlyArray<Case> = [
         assert.deepEqual(yield* countsOf(stores, kind), { ...none, dead: 5 })
         const dead = yield* deadOf(stores, kind)
         assert.deepEqual(
-          dead.map(({ parkedAt: _, ...entry }) => entry),
-          claims.map(({ token: _, ...claim }) => ({ ...claim, error: `error ${claim.index}` }))
+          dead.map(({ parkedAt: _parkedAt, ...entry }) => entry),
+          claims.map(({ token: _token, ...claim }) => Object.assign(claim, { error: `error ${claim.index}` }))
         )
         for (const { dueAt, parkedAt } of dead) assert.ok(parkedAt >= dueAt)
       })

@@ -47,7 +47,7 @@ export const storeCases: ReadonlyArray<Case> = [
         const [recorded] = yield* stores.events.read(streamId)
         const of = { ...ids, globalPosition: globalPosition - 2n, streamId, kind, attempt: 1, error: undefined }
         const claims = yield* claimAll(stores, kind)
-        assert.deepEqual(claims.map(({ dueAt: _, token: __, ...claim }) => claim), [
+        assert.deepEqual(claims.map(({ dueAt: _dueAt, token: _token, ...claim }) => claim), [
           { ...of, index: 0, key: "mail", body: { to: "a" } },
           { ...of, index: 1, key: undefined, body: ["b"] }
         ])
