@@ -172,7 +172,7 @@ export const service = (entries: Entries): Outbox.Service =>
         const from = after === undefined
           ? 0
           : placeOf<Outbox.EntryId>(entries.dead, { ...after, index: after.index + 1 }, byPlace)
-        return entries.dead.slice(from, from + limit).map(({ freeAt: _, token: __, ...entry }) =>
+        return entries.dead.slice(from, from + limit).map(({ freeAt: _freeAt, token: _token, ...entry }) =>
           entry
         )
       }),
