@@ -30,6 +30,7 @@ import { logDamage, sightOf } from "./internal/integrity.ts"
 import * as reading from "./internal/reading.ts"
 import { sameJson } from "./internal/sameJson.ts"
 import { storedJson } from "./internal/storedJson.ts"
+import type { OutboxEntry } from "./Outbox.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
 import * as Tombstone from "./Tombstone.ts"
@@ -63,10 +64,15 @@ export interface AppendOptions {
   readonly fingerprint?: string | undefined
   /** Anything else to keep beside each event. Where a tracer is installed, `traceparent` is added; see `TraceContext`. */
   readonly metadata?: Schema.JsonObject | undefined
+  /**
+   * What the command wants done besides: stored in the commit of the events, for workers to claim from the `Outbox`. The
+   * entries belong to the command, at the first of its streams. A repetition stores none again.
+   */
+  readonly outbox?: ReadonlyArray<OutboxEntry> | undefined
 }
 
-/** What accompanies a tombstone. */
-export interface TombstoneOptions extends AppendOptions {
+/** What accompanies a tombstone. Entries of the outbox that the stream's commands stored stay, and it stores none. */
+export interface TombstoneOptions extends Omit<AppendOptions, "outbox"> {
   /** Why the stream is erased; it stays in the log for good, so it must not repeat what is to be forgotten. */
   readonly reason: string
 }
@@ -78,10 +84,12 @@ export interface AppendContext {
   readonly causationId: string
   readonly fingerprint?: string | undefined
   readonly metadata: Schema.JsonObject
+  /** To be stored with the events, if there are any. */
+  readonly outbox?: ReadonlyArray<OutboxEntry> | undefined
 }
 
 /** What accompanies a tombstone, as an implementation gets it: complete. */
-export interface TombstoneContext extends AppendContext {
+export interface TombstoneContext extends Omit<AppendContext, "outbox"> {
   readonly reason: string
 }
 
@@ -437,6 +445,7 @@ const contextOf = (options: AppendOptions, context: Context.Context<never>): App
     correlationId: options.correlationId ?? commandId,
     causationId: options.causationId ?? commandId,
     fingerprint: options.fingerprint,
+    ...options.outbox !== undefined && options.outbox.length > 0 && { outbox: options.outbox },
     metadata: TraceContext.annotate(options.metadata ?? noMetadata, context)
   }
 }

@@ -3,6 +3,7 @@
  * as the PostgreSQL store, JSON round trip included.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
@@ -10,7 +11,9 @@ import * as Result from "effect/Result"
 import * as EventStore from "./EventStore.ts"
 import { EventStoreError, StreamTombstoned, VersionConflict } from "./EventStoreError.ts"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
+import * as MemoryOutbox from "./internal/memoryOutbox.ts"
 import { storedJson } from "./internal/storedJson.ts"
+import { Outbox, type Service as OutboxService } from "./Outbox.ts"
 import { nameOf, type RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
 import * as Tombstone from "./Tombstone.ts"
@@ -30,6 +33,7 @@ interface Log {
   /** Where the events of each command stand, which are consecutive, and what it was. */
   readonly commands: Map<string, Stored>
   readonly listeners: Set<Queue.Queue<void>>
+  readonly outbox: MemoryOutbox.Entries
 }
 
 /** As many as there were appends. */
@@ -70,6 +74,7 @@ const write = (
   const { causationId, commandId, correlationId, fingerprint } = context
   const metadata = storedJson(context.metadata)
   const bodies = appends.map(({ events }) => events.map((event) => storedJson(event.data)))
+  const wanted = MemoryOutbox.prepare(context.outbox)
   const from = log.all.length
   const results = appends.map(({ events, streamId }, i) => {
     let stream = log.streams.get(streamId)
@@ -94,6 +99,7 @@ const write = (
     return { version: stream.length - 1, globalPosition: BigInt(log.all.length), duplicate: false }
   })
   log.commands.set(commandId, { from, to: log.all.length, fingerprint })
+  MemoryOutbox.store(log.outbox, wanted, log.all[from]!)
   for (const listener of log.listeners) Queue.offerUnsafe(listener, undefined)
   return results as unknown as Results
 }
@@ -178,10 +184,14 @@ const isIn = ({ count, index }: EventStore.Partition, streamId: string): boolean
   return (hash >>> 0) % count === index
 }
 
-/** An empty store of its own. */
-export const make: Effect.Effect<EventStore.Service> = Effect.sync(() => {
-  const log: Log = { all: [], streams: new Map(), commands: new Map(), listeners: new Set() }
-  return EventStore.make({
+/** An empty store of its own, and the outbox that its appends fill. */
+export const makeWithOutbox: Effect.Effect<{
+  readonly events: EventStore.Service
+  readonly outbox: OutboxService
+}> = Effect.sync(() => {
+  const outbox = MemoryOutbox.empty()
+  const log: Log = { all: [], streams: new Map(), commands: new Map(), listeners: new Set(), outbox }
+  const events = EventStore.make({
     transact: transact(log),
     tombstone: tombstone(log),
     read: read(log),
@@ -195,7 +205,32 @@ export const make: Effect.Effect<EventStore.Service> = Effect.sync(() => {
       Queue.take
     )
   })
+  return { events, outbox: MemoryOutbox.service(outbox) }
 })
+
+/** An empty store of its own. */
+export const make: Effect.Effect<EventStore.Service> = Effect.map(makeWithOutbox, ({ events }) => events)
 
 /** Provides an empty store of its own, whose events live as long as the layer. */
 export const layer: Layer.Layer<EventStore.EventStore> = Layer.effect(EventStore.EventStore, make)
+
+/**
+ * Provides an empty store of its own and the outbox that its appends fill; both live as long as the layer.
+ *
+ * @example
+ * ```ts
+ * import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
+ * import * as Outbox from "@composable-ts/core/Outbox"
+ * import { Effect } from "effect"
+ *
+ * const claim = Outbox.Outbox.use((outbox) => outbox.claim({ limit: 10, lease: "30 seconds" }))
+ * const claimed = await Effect.runPromise(Effect.provide(claim, MemoryEventStore.layerWithOutbox))
+ * claimed // => []
+ * ```
+ */
+export const layerWithOutbox: Layer.Layer<EventStore.EventStore | Outbox> = Layer.effectContext(
+  Effect.map(
+    makeWithOutbox,
+    ({ events, outbox }) => Context.make(EventStore.EventStore, events).pipe(Context.add(Outbox, outbox))
+  )
+)

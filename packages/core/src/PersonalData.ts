@@ -4,7 +4,7 @@
  * stand around any other stores, which see nothing but sealed data.
  *
  * What is sealed is bound to its place: stream, command, type of event and path, or stream, version and path of a
- * snapshot. Moved elsewhere, or changed, it does not open: the read then fails with {@link SealBroken} as its cause.
+ * snapshot, or stream, command, number and path of an outbox entry. Moved elsewhere, or changed, it does not open: the read then fails with {@link SealBroken} as its cause.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
@@ -19,6 +19,7 @@ import { EventStoreError, InvalidAppend } from "./EventStoreError.ts"
 import * as Wire from "./internal/personalJson.ts"
 import * as SealedFingerprint from "./internal/sealedFingerprint.ts"
 import * as Sealing from "./internal/sealing.ts"
+import * as Outboxes from "./Outbox.ts"
 import { SubjectShredded } from "./PersonalError.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 import { InvalidSnapshot, type Snapshot } from "./Snapshot.ts"
@@ -32,6 +33,9 @@ const placeOf = ({ commandId, streamId, type }: Pick<RecordedEvent, "commandId" 
 
 const placeOfSnapshot = ({ stateVersion, streamId, version }: Snapshot) =>
   ["snapshot", streamId, version, stateVersion] as const
+
+const placeOfEntry = ({ commandId, index, streamId }: Pick<Outboxes.StoredEntry, "commandId" | "index" | "streamId">) =>
+  ["outbox", streamId, commandId, index] as const
 
 type Appends = NonEmptyReadonlyArray<Events.StreamAppend>
 
@@ -71,7 +75,8 @@ export const eventStore = (inner: Events.Service, keys: Keys.Service): Events.Se
 
   const transact: Events.Service["transact"] = (appends, options = {}) =>
     Effect.suspend((): ReturnType<Events.Service["transact"]> => {
-      const bodies = appends.flatMap(({ events }) => events.map(({ data }) => data))
+      const ofEvents = appends.flatMap(({ events }) => events.map(({ data }) => data))
+      const bodies = [...ofEvents, ...(options.outbox ?? []).map(({ body }) => body)]
       const found = Sealing.find(bodies)
       if (Result.isFailure(found)) return Effect.fail(new InvalidAppend({ issue: found.failure }))
       if (found.success.length === 0) return again(appends, options, options.fingerprint)
@@ -132,16 +137,22 @@ export const eventStore = (inner: Events.Service, keys: Keys.Service): Events.Se
         return yield* new SubjectShredded({ subject: shredded.object[Wire.member] })
       }
       const sealed = yield* Sealing.seal(openers, found, {
-        placeOf: (at) => placeOf(types[at]!),
-        // What cannot be sealed any more is in the log as the first attempt sealed it.
-        whenShredded: ({ at, path }) => Sealing.at(first[at]!.data, path)
+        placeOf: (at) =>
+          at < types.length
+            ? placeOf(types[at]!)
+            : placeOfEntry({ streamId: types[0]!.streamId, commandId, index: at - types.length }),
+        // What cannot be sealed any more is in the log as the first attempt sealed it; of entries none is stored again.
+        whenShredded: ({ at, object, path }) =>
+          at < types.length ? Sealing.at(first[at]!.data, path) : Sealing.gone(object)
       })
+      const put = Sealing.put(bodies, sealed)
+      const outbox = given.outbox?.map((entry, i) => ({ ...entry, body: put[types.length + i]! }))
       const plain = given.fingerprint
       const fingerprint = plain === undefined
         ? undefined
         : yield* Effect.promise(() => SealedFingerprint.seal(plain, commandId, openers))
-      const options = { ...given, commandId, fingerprint }
-      return yield* again(withBodies(appends, Sealing.put(bodies, sealed)), options, plain)
+      const options = { ...given, commandId, fingerprint, outbox }
+      return yield* again(withBodies(appends, put), options, plain)
     })
 
   return {
@@ -219,6 +230,59 @@ export const snapshotStore = (inner: Snapshots.Service, keys: Keys.Service): Sna
     })
 })
 
+const failedOutbox = (operation: Outboxes.OutboxError["operation"]) => (cause: Sealing.OpenError) =>
+  new Outboxes.OutboxError({ operation, retryable: cause._tag === "SubjectKeysError" && cause.retryable, cause })
+
+/**
+ * The outbox, with personal data sealed in the bodies of its entries; beside {@link eventStore}, which seals them. A
+ * worker gets a shredded subject's data as the absence that it is. An entry that does not open, because it was changed or
+ * moved, is parked instead of claimed: it would keep all others from being claimed with it.
+ */
+export const outbox = (inner: Outboxes.Service, keys: Keys.Service): Outboxes.Service => {
+  const open = <A extends Outboxes.StoredEntry>(
+    entries: ReadonlyArray<A>
+  ): Effect.Effect<ReadonlyArray<A>, Sealing.OpenError> =>
+    Effect.map(
+      Sealing.open(keys, entries, {
+        bodyOf: ({ body }) => body,
+        placeOf: placeOfEntry,
+        shown: (entry) =>
+          `the outbox entry ${Outboxes.idempotencyKey(entry)} (stream ${JSON.stringify(entry.streamId)})`
+      }),
+      (bodies) => bodies === undefined ? entries : entries.map((entry, i) => ({ ...entry, body: bodies[i]! }))
+    )
+
+  const openOrPark = (claim: Outboxes.Claim): Effect.Effect<ReadonlyArray<Outboxes.Claim>, Outboxes.OutboxError> =>
+    open([claim]).pipe(
+      Effect.catchTag("SealBroken", (broken) =>
+        Effect.as(
+          // Somebody else may have claimed the entry by now, and parks it in turn.
+          Effect.catchTag(inner.park(claim, broken.message), "StaleClaim", () => Effect.void),
+          []
+        )),
+      Effect.catchTag("SubjectKeysError", (error) => Effect.fail(failedOutbox("claim")(error)))
+    )
+
+  return {
+    ...inner,
+    claim: (options) =>
+      Effect.flatMap(inner.claim(options), (claims) =>
+        open(claims).pipe(
+          Effect.catchTag("SealBroken", () => Effect.map(Effect.forEach(claims, openOrPark), (all) => all.flat())),
+          Effect.catchTag("SubjectKeysError", (error) => Effect.fail(failedOutbox("claim")(error)))
+        )),
+    dead: (options) =>
+      Effect.flatMap(inner.dead(options), (entries) =>
+        Effect.forEach(entries, (entry) =>
+          open([entry]).pipe(
+            // What does not open is listed as it is stored: sealed.
+            Effect.catchTag("SealBroken", () => Effect.succeed([entry])),
+            Effect.mapError(failedOutbox("list dead")),
+            Effect.map(([opened]) => opened!)
+          )))
+  }
+}
+
 /**
  * Provides the event store with personal data sealed in it, around the one that it is provided with.
  *
@@ -255,5 +319,13 @@ export const layerSnapshotStore: Layer.Layer<
   Snapshots.SnapshotStore,
   Effect.gen(function*() {
     return snapshotStore(yield* Snapshots.SnapshotStore, yield* Keys.SubjectKeys)
+  })
+)
+
+/** Provides the outbox with personal data sealed in it, around the one that it is provided with. */
+export const layerOutbox: Layer.Layer<Outboxes.Outbox, never, Outboxes.Outbox | Keys.SubjectKeys> = Layer.effect(
+  Outboxes.Outbox,
+  Effect.gen(function*() {
+    return outbox(yield* Outboxes.Outbox, yield* Keys.SubjectKeys)
   })
 )

@@ -62,7 +62,7 @@ suite("migrations", (test) => {
       assert.deepStrictEqual(yield* catalogue(sql, schema), before)
       assert.deepStrictEqual(
         yield* sql`SELECT migration_id FROM migrations ORDER BY migration_id`,
-        [{ migration_id: 1 }, { migration_id: 2 }, { migration_id: 3 }]
+        [{ migration_id: 1 }, { migration_id: 2 }, { migration_id: 3 }, { migration_id: 4 }]
       )
     }))
 

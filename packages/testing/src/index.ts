@@ -1,5 +1,5 @@
 /**
- * Tests of rules as pure functions, and a real PostgreSQL for the rest. `EventStoreContract`, `SnapshotStoreContract`,
+ * Tests of rules as pure functions, and a real PostgreSQL for the rest. `EventStoreContract`, `SnapshotStoreContract`, `OutboxContract`,
  * `EventBusContract`, `Matchers` and `GlobalSetup` belong to vitest: they are imported by their paths.
  */
 export * as AggregateTest from "./AggregateTest.ts"

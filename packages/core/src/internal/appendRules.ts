@@ -4,6 +4,7 @@
 import type { AppendOptions, StreamAppend, TombstoneOptions } from "../EventStore.ts"
 import { InvalidAppend } from "../EventStoreError.ts"
 import type { ExpectedVersion } from "../ExpectedVersion.ts"
+import { maxDelay, type OutboxEntry } from "../Outbox.ts"
 
 const maxIdLength = 255
 const notText = /\0|\p{Surrogate}/u
@@ -40,11 +41,23 @@ const eventIssue = (appends: ReadonlyArray<StreamAppend>): string | undefined =>
   return undefined
 }
 
-const idsIssue = (options: AppendOptions): string | undefined =>
+const idsIssue = (options: Omit<AppendOptions, "outbox">): string | undefined =>
   idIssue("the command id", options.commandId) ??
     idIssue("the correlation id", options.correlationId) ??
     idIssue("the causation id", options.causationId) ??
     idIssue("the fingerprint", options.fingerprint)
+
+const outboxIssue = (entries: ReadonlyArray<OutboxEntry> = []): string | undefined => {
+  for (const { body, delay = 0, key, kind } of entries) {
+    const issue = idIssue("the kind of an outbox entry", kind) ?? idIssue("the key of an outbox entry", key)
+    if (issue !== undefined) return issue
+    if (body === undefined) return `an outbox entry of kind ${kind} has no body`
+    if (!(Number.isSafeInteger(delay) && delay >= 0 && delay <= maxDelay)) {
+      return `an outbox entry of kind ${kind} has a delay of ${delay}: it must be whole milliseconds, at most 100 years`
+    }
+  }
+  return undefined
+}
 
 const refused = (issue: string | undefined): InvalidAppend | undefined =>
   issue === undefined ? undefined : new InvalidAppend({ issue })
@@ -54,7 +67,7 @@ export const refusal = (appends: ReadonlyArray<StreamAppend>, options: AppendOpt
   refused(
     appends.length === 0 || appends.some(({ events }) => events.length === 0)
       ? "it has no events"
-      : exactIssue(appends) ?? eventIssue(appends) ?? idsIssue(options)
+      : exactIssue(appends) ?? eventIssue(appends) ?? idsIssue(options) ?? outboxIssue(options.outbox)
   )
 
 /** The reason for which no store accepts the tombstone, if there is one. */
@@ -65,5 +78,7 @@ export const tombstoneRefusal = (
   refused(
     options.reason.trim() === ""
       ? "a tombstone says why: its reason is empty"
+      : "outbox" in options && options.outbox !== undefined
+      ? "a tombstone stores no outbox entries: append them before it"
       : versionIssue(expected) ?? idsIssue(options)
   )

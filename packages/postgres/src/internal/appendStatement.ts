@@ -12,11 +12,14 @@ import * as Result from "effect/Result"
 import type { AnySpan } from "effect/Tracer"
 import * as Codec from "../Codec.ts"
 import * as MessagePack from "./messagePack.ts"
+import * as OutboxStatement from "./outboxStatement.ts"
 
 /** A command's events, ready to be sent, as often as it takes: their ids stay the same. */
 export interface Command {
   readonly context: EventStore.AppendContext
   readonly metadata: string | null
+  /** The entries of its outbox as JSON; nothing, when it has none. */
+  readonly outbox: ReadonlyArray<OutboxStatement.Prepared> | undefined
   readonly parts: NonEmptyReadonlyArray<Part>
   /** How many events, over all parts. */
   readonly size: number
@@ -51,6 +54,7 @@ export const sent = ({ bodies, events, expected, streamId }: Part): EventStore.S
 
 /** What the whole of an append may weigh, in characters; PostgreSQL's own limit for a parameter is 1 GB. */
 const maxWeight = 128 * 1024 * 1024
+const tooHeavy = `it takes more than ${maxWeight} characters: append in steps`
 
 /** What a row takes besides body and metadata: ids, names and the protocol's framing. */
 const rowOverhead = 16 * 1024
@@ -97,15 +101,32 @@ export const command = (
         bodies.push(body)
         weight += body.length + (metadata?.length ?? 0)
         if (weight > maxWeight) {
-          return Result.fail(
-            new InvalidAppend({ issue: `it takes more than ${maxWeight} characters: append in steps` })
-          )
+          return Result.fail(new InvalidAppend({ issue: tooHeavy }))
         }
       }
       size += bodies.length
       parts.push({ ...append, bodies, eventIds: bodies.map(() => UuidV7.make(time)) })
     }
-    return Result.succeed({ context, metadata, parts: parts as unknown as Command["parts"], size, weight, span })
+    const outbox = OutboxStatement.prepare(context.outbox)
+    for (const { body, kind } of outbox ?? []) {
+      weight += body.length
+      if (exceeds(body, maxRowBytes - rowOverhead)) {
+        const issue =
+          `the body of an outbox entry of kind ${kind} takes more than ${maxRowBytes - rowOverhead} bytes: ` +
+          "keep large content elsewhere and its address in the entry"
+        return Result.fail(new InvalidAppend({ issue }))
+      }
+    }
+    if (weight > maxWeight) return Result.fail(new InvalidAppend({ issue: tooHeavy }))
+    return Result.succeed({
+      context,
+      metadata,
+      outbox,
+      parts: parts as unknown as Command["parts"],
+      size,
+      weight,
+      span
+    })
   } catch (cause) {
     // JSON.stringify gives up on a body that is nested too deeply.
     return Result.fail(new EventStoreError({ operation: "append", retryable: false, cause }))
@@ -148,8 +169,17 @@ export const make = (schema: string): (commands: ReadonlyArray<Command>) => Stat
   const appendEach = `SELECT head, outcomes, failed_parts, actuals, versions, positions FROM ${schema}.append_each(
     $1::text[], $2::int[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::json[],
     $10::json[])`
+  const withOutbox = OutboxStatement.after(schema, append)
   return (commands) => {
     const [command] = commands
+    if (commands.some(({ outbox }) => outbox !== undefined)) {
+      const entries = OutboxStatement.parameters(commands)
+      return {
+        text: withOutbox,
+        parameters: [...parameters(commands), ...entries],
+        answers: (row) => answers(commands, row as Row)
+      }
+    }
     if (command !== undefined && commands.length === 1 && command.size === 1) {
       return { text: appendOne, parameters: parametersOfOne(command), answers: (row) => [answerOfOne(row as RowOfOne)] }
     }

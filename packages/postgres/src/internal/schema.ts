@@ -4,6 +4,7 @@
 import { appendEachFunction, appendFunction, appendOneFunction } from "./appendFunction.ts"
 import { immutability } from "./immutability.ts"
 import { executes, type Migration, selects, uses } from "./Migration.ts"
+import { outboxFunctions, outboxRights, outboxTable } from "./outboxTable.ts"
 import { quoted } from "./schemaName.ts"
 import { snapshotGuard, snapshotTable } from "./snapshotTable.ts"
 import { subjectKeyTable } from "./subjectKeyTable.ts"
@@ -149,5 +150,17 @@ export const migrations: ReadonlyArray<Migration> = [
         subject_keys_change: { calls: "guard_subject_keys", type: onRow | before | onUpdate | onDelete },
         subject_keys_truncate: { calls: "guard_subject_keys", type: onStatement | before | onTruncate }
       })
+  },
+  {
+    name: "outbox",
+    oldestProgram: 1,
+    statements: (schema) => [...outboxTable(quoted(schema)), ...outboxFunctions(quoted(schema))],
+    rights: outboxRights,
+    parts: (name) => ({
+      "table outbox survives a crash (not UNLOGGED)":
+        `EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('${name}.outbox') AND relpersistence = 'p')`,
+      "primary key outbox_pkey": `EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass('${name}.outbox')
+        AND indexrelid = to_regclass('${name}.outbox_pkey') AND indisunique AND indisvalid AND indimmediate)`
+    })
   }
 ]

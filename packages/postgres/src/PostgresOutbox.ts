@@ -1,0 +1,220 @@
+/**
+ * The outbox on PostgreSQL, in a table of its own beside the log. The event store of `PostgresEventStore` fills it, in the
+ * statement of the events.
+ */
+import * as Outbox from "@composable-ts/core/Outbox"
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Database from "./internal/Database.ts"
+import { scrubbed } from "./internal/sqlFailure.ts"
+import { isTransient } from "./internal/transient.ts"
+import type * as Migrations from "./Migrations.ts"
+
+/** How the outbox works. */
+export interface Options {
+  /** The schema of the log that the outbox belongs to: lower-case letters, digits and `_`. Default `composable`. */
+  readonly schema?: string | undefined
+}
+
+const failed = (operation: Outbox.OutboxError["operation"]) => (error: SqlError) =>
+  new Outbox.OutboxError({ operation, retryable: isTransient(error), cause: scrubbed(error) })
+
+const columns = `global_position, index, stream_id, command_id, coalesce(correlation_id, command_id), kind, key, body,
+  attempt, due_at, error`
+
+type Row = readonly [
+  globalPosition: bigint,
+  index: number,
+  streamId: string,
+  commandId: string,
+  correlationId: string,
+  kind: string,
+  key: string | null,
+  body: Schema.Json,
+  attempt: number,
+  dueAt: Date,
+  error: string | null
+]
+
+const stored = (row: Row): Outbox.StoredEntry => {
+  const [globalPosition, index, streamId, commandId, correlationId, kind, key, body, attempt, dueAt, error] = row
+  return {
+    globalPosition,
+    index,
+    streamId,
+    commandId,
+    correlationId,
+    kind,
+    key: key ?? undefined,
+    body,
+    attempt,
+    dueAt: dueAt.getTime(),
+    error: error ?? undefined
+  }
+}
+
+const makeClaim = (client: PgClient, schema: string): Outbox.Operations["claim"] => {
+  const text = `SELECT ${columns}, token
+    FROM ${schema}.claim_outbox($1::text[], $2::int, $3::float8 * interval '1 millisecond')
+    ORDER BY due_at, global_position, index`
+  return ({ kinds = null, lease, limit }) =>
+    Effect.mapBoth(client.unsafe(text, [kinds, limit, Duration.toMillis(lease)]).values, {
+      onFailure: failed("claim"),
+      onSuccess: (rows) => rows.map((row) => ({ ...stored(row as unknown as Row), token: row[11] as bigint }))
+    })
+}
+
+const idsOf = (entries: ReadonlyArray<Outbox.EntryId>) =>
+  [entries.map(({ globalPosition }) => globalPosition), entries.map(({ index }) => index)] as const
+
+const makeComplete = (client: PgClient, schema: string): Outbox.Operations["complete"] => {
+  const text = `SELECT global_position, index FROM ${schema}.complete_outbox($1::int8[], $2::int[], $3::int8[])`
+  return (claims) =>
+    Effect.flatMap(
+      Effect.mapError(
+        client.unsafe(text, [...idsOf(claims), claims.map(({ token }) => token)]).values,
+        failed("complete")
+      ),
+      (rows) => {
+        const completed = new Set(rows.map(([position, index]) => `${String(position)}-${String(index)}`))
+        const entries = claims.flatMap(({ globalPosition, index }) =>
+          completed.delete(Outbox.idempotencyKey({ globalPosition, index })) ? [] : [{ globalPosition, index }]
+        )
+        return entries.length === 0 ? Effect.void : Effect.fail(new Outbox.StaleClaim({ entries }))
+      }
+    )
+}
+
+/** Ends one claim by a change of its row; the change may use `$4` and so on. */
+const makeEnd = (client: PgClient, schema: string) => (operation: "retry" | "park", change: string) => {
+  const text = `UPDATE ${schema}.outbox SET token = token + 1, ${change}
+    WHERE global_position = $1::int8 AND index = $2::int AND token = $3::int8 AND parked_at IS NULL RETURNING true`
+  return (
+    { globalPosition, index, token }: Outbox.ClaimRef,
+    ...parameters: ReadonlyArray<unknown>
+  ): Effect.Effect<void, Outbox.StaleClaim | Outbox.OutboxError> =>
+    Effect.flatMap(
+      Effect.mapError(
+        client.unsafe(text, [globalPosition, index, token, ...parameters]).values,
+        failed(operation)
+      ),
+      (rows) =>
+        rows.length > 0 ? Effect.void : Effect.fail(new Outbox.StaleClaim({ entries: [{ globalPosition, index }] }))
+    )
+}
+
+const makeDead = (client: PgClient, schema: string): Outbox.Operations["dead"] => {
+  const text = `SELECT ${columns}, parked_at FROM ${schema}.outbox
+    WHERE parked_at IS NOT NULL AND (global_position, index) > ($1::int8, $2::int)
+    ORDER BY global_position, index LIMIT $3`
+  return ({ after, limit }) =>
+    Effect.mapBoth(client.unsafe(text, [after?.globalPosition ?? 0n, after?.index ?? 0, limit]).values, {
+      onFailure: failed("list dead"),
+      onSuccess: (rows) =>
+        rows.map((row) => {
+          const entry = stored(row as unknown as Row)
+          return { ...entry, error: entry.error ?? "", parkedAt: (row[11] as Date).getTime() }
+        })
+    })
+}
+
+/** Each is looked up by its key, so the outbox is never scanned for them, whatever its statistics say. */
+const these = (schema: string): string =>
+  `o.ctid = ANY(ARRAY(
+    SELECT found.ctid FROM unnest($1::int8[], $2::int[]) AS given(global_position, index), LATERAL (
+      SELECT e.ctid FROM ${schema}.outbox e WHERE e.global_position = given.global_position AND e.index = given.index
+        AND e.parked_at IS NOT NULL FOR UPDATE
+    ) AS found))`
+
+const makeRevive = (client: PgClient, schema: string): Outbox.Operations["revive"] => {
+  const text = `WITH now AS MATERIALIZED (SELECT clock_timestamp() AS moment)
+    UPDATE ${schema}.outbox o SET attempt = 0, token = o.token + 1, due_at = moment, free_at = moment, parked_at = NULL
+    FROM now WHERE ${these(schema)} RETURNING true`
+  return (entries) =>
+    Effect.mapBoth(client.unsafe(text, idsOf(entries)).values, {
+      onFailure: failed("revive"),
+      onSuccess: (rows) => rows.length
+    })
+}
+
+const makeDiscard = (client: PgClient, schema: string): Outbox.Operations["discard"] => {
+  const text = `DELETE FROM ${schema}.outbox o WHERE ${these(schema)} RETURNING true`
+  return (entries) =>
+    Effect.mapBoth(client.unsafe(text, idsOf(entries)).values, {
+      onFailure: failed("discard"),
+      onSuccess: (rows) => rows.length
+    })
+}
+
+const makeCounts = (client: PgClient, schema: string): Outbox.Operations["counts"] => {
+  const text = `SELECT kind,
+      count(*) FILTER (WHERE parked_at IS NULL AND free_at <= statement_timestamp()),
+      count(*) FILTER (WHERE parked_at IS NULL AND free_at > statement_timestamp() AND free_at = due_at),
+      count(*) FILTER (WHERE parked_at IS NULL AND free_at > statement_timestamp() AND free_at > due_at),
+      count(*) FILTER (WHERE parked_at IS NOT NULL)
+    FROM ${schema}.outbox GROUP BY kind ORDER BY kind`
+  return Effect.mapBoth(Effect.suspend(() => client.unsafe(text, []).values), {
+    onFailure: failed("count"),
+    onSuccess: (rows) =>
+      rows.map(([kind, due, delayed, claimed, dead]) => ({
+        kind: String(kind),
+        due: Number(due),
+        delayed: Number(delayed),
+        claimed: Number(claimed),
+        dead: Number(dead)
+      }))
+  })
+}
+
+/** Opens the outbox in a schema that was migrated before, for a role that may not migrate. */
+export const open = (options: Options = {}): Effect.Effect<Outbox.Service, Migrations.CheckError, PgClient> =>
+  Effect.map(Database.open(options.schema), ({ client, name }) => {
+    const end = makeEnd(client, name)
+    const due = "statement_timestamp() + $4::float8 * interval '1 millisecond'"
+    const retry = end("retry", `due_at = ${due}, free_at = ${due}, error = $5::text`)
+    return Outbox.make({
+      claim: makeClaim(client, name),
+      complete: makeComplete(client, name),
+      retry: (claim, { after, error }) => retry(claim, Duration.toMillis(after), error),
+      park: end("park", "parked_at = statement_timestamp(), error = $4::text"),
+      dead: makeDead(client, name),
+      revive: makeRevive(client, name),
+      discard: makeDiscard(client, name),
+      counts: makeCounts(client, name)
+    })
+  })
+
+/** Brings the schema up to date and opens the outbox, for a role that owns the schema. */
+export const make = (
+  options: Options = {}
+): Effect.Effect<Outbox.Service, Migrations.CheckError | Migrations.MigrateError, PgClient> =>
+  Effect.andThen(Database.migrate(options.schema), open(options))
+
+/** Provides the outbox in a schema that was migrated before, see {@link open}. */
+export const layerOpen = (options: Options = {}): Layer.Layer<Outbox.Outbox, Migrations.CheckError, PgClient> =>
+  Layer.effect(Outbox.Outbox, open(options))
+
+/**
+ * Provides the outbox on the PostgreSQL database of the `PgClient`. Give it the schema of the event store.
+ *
+ * @example
+ * ```ts no-run
+ * import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
+ * import * as PostgresOutbox from "@composable-ts/postgres/PostgresOutbox"
+ * import * as PgClient from "@effect/sql-pg/PgClient"
+ * import * as Layer from "effect/Layer"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * const Database = PgClient.layer({ url: Redacted.make("postgres://localhost/shop") })
+ * const Stores = Layer.mergeAll(PostgresEventStore.layer(), PostgresOutbox.layer())
+ * export const Persistence = Stores.pipe(Layer.provideMerge(Database))
+ * ```
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<Outbox.Outbox, Migrations.CheckError | Migrations.MigrateError, PgClient> =>
+  Layer.effect(Outbox.Outbox, make(options))
