@@ -227,13 +227,24 @@ suite("snapshots on PostgreSQL", (test, control) => {
               { discard: true }
             )
         ))
-      for (let version = 0; version < 2; version++) yield* rewrite(version)
-      const [figures] = yield* log.sql<{ all: bigint; hot: bigint }>`
-        SELECT pg_stat_get_tuples_updated('snapshots'::regclass) AS all,
-          pg_stat_get_tuples_hot_updated('snapshots'::regclass) AS hot`.pipe(
-        Effect.repeat({ until: ([row]) => Number(row?.all) >= 200, schedule: Schedule.spaced("100 millis") })
+      const updates = Effect.map(
+        log.sql<{ all: bigint; hot: bigint }>`
+          SELECT pg_stat_get_tuples_updated('snapshots'::regclass) AS all,
+            pg_stat_get_tuples_hot_updated('snapshots'::regclass) AS hot`,
+        ([row]) => ({ all: Number(row?.all), hot: Number(row?.hot) })
       )
-      assert.isAbove(Number(figures?.hot), 0.97 * Number(figures?.all))
+      yield* rewrite(0)
+      // A snapshot of somebody else's, an ANALYZE for instance, keeps pages from being freed meanwhile: so there may be
+      // rounds that fall short, but not all of them.
+      for (let version = 1, share = 0; share < 0.97; version++) {
+        const before = yield* updates
+        yield* rewrite(version)
+        const after = yield* Effect.repeat(updates, {
+          until: ({ all }) => all >= before.all + 200,
+          schedule: Schedule.spaced("100 millis")
+        })
+        share = (after.hot - before.hot) / (after.all - before.all)
+      }
     }))
 
   const plans = (log: TestLog) =>

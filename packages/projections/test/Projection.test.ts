@@ -63,7 +63,8 @@ describe("define", () => {
         [{ _tag: "Voted", choice: "b", weight: 7 }, "Voted.v2", 3n, "votes-1"]
       ])
       // By name: versions to come are met and not passed over; other events are not even read.
-      assert.deepStrictEqual(asked, [["Voted"]])
+      assert.isNotEmpty(asked)
+      for (const names of asked) assert.deepStrictEqual(names, ["Voted"])
       assert.deepStrictEqual(yield* checkpoints, [{ projection: "seen", version: 1, position: 4n }])
     }).pipe(Effect.provide(database)))
 
