@@ -34,9 +34,9 @@ const events = (schema: string): ReadonlyArray<string> => [
     correlation_id text COLLATE "C",
     causation_id text COLLATE "C",
     data json,
-    packed bytea,
     metadata json,
     recorded_at timestamptz NOT NULL,
+    packed bytea,
     CONSTRAINT events_stream_version UNIQUE (stream_id, version),
     CONSTRAINT events_body CHECK (data IS NULL OR packed IS NULL)
   ) WITH (autovacuum_analyze_threshold = ${smallLog}, autovacuum_vacuum_insert_threshold = ${smallLog})`,
