@@ -93,7 +93,7 @@ export interface Report {
   readonly wakeUp: WakeUp.State
   /** How long ago the listening connection proved to be alive, in milliseconds. */
   readonly heartbeatAge: number | undefined
-  readonly appends: AppendQueue | undefined
+  readonly appends: AppendQueue
   /** The client's pool: its size, and how many milliseconds a connection of it had to be waited for. */
   readonly pool: { readonly size: number | undefined; readonly waited: number | undefined }
   readonly server: Server | undefined
@@ -134,7 +134,7 @@ export interface Store {
   /** The schema, as SQL takes it. */
   readonly schema: string
   readonly listener: Listener
-  readonly appends?: (() => AppendQueue) | undefined
+  readonly appends: () => AppendQueue
 }
 
 class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", {}) {}
@@ -332,7 +332,7 @@ export const make = (
       problems,
       wakeUp,
       heartbeatAge: wakeUp.lastHeartbeat === undefined ? undefined : now - wakeUp.lastHeartbeat,
-      appends: appends?.(),
+      appends: appends(),
       pool: { size, waited: found?.waited },
       server: found?.server
     }

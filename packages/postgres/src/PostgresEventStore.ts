@@ -250,12 +250,15 @@ const makeAppend = (
       whenFull,
       observer: metrics
     }),
-    (submit): EventStore.Operations["transact"] => (appends, context) =>
-      Effect.withFiber((fiber): Effect.Effect<Appended, AppendError> => {
-        const time = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-        const command = AppendStatement.command(appends, context, { time, codec, maxRowBytes, span: spanOf(fiber) })
-        return Result.isSuccess(command) ? submit(command.success) : Effect.fail(command.failure)
-      })
+    ({ queue, submit }) => {
+      const transact: EventStore.Operations["transact"] = (appends, context) =>
+        Effect.withFiber((fiber): Effect.Effect<Appended, AppendError> => {
+          const time = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+          const command = AppendStatement.command(appends, context, { time, codec, maxRowBytes, span: spanOf(fiber) })
+          return Result.isSuccess(command) ? submit(command.success) : Effect.fail(command.failure)
+        })
+      return { queue, transact }
+    }
   )
 }
 
@@ -506,15 +509,16 @@ export const open = (
       storedBy: makeStoredBy(client, readCommand, patience),
       patience
     }
+    const appends = yield* makeAppend({ ...writing, codec: options.codec, limits: options.append ?? {}, metrics })
     const store = EventStore.make({
-      transact: yield* makeAppend({ ...writing, codec: options.codec, limits: options.append ?? {}, metrics }),
+      transact: appends.transact,
       tombstone: makeTombstone(writing),
       read: flow(read, inPatience("read")),
       readAll: flow(readAll, inPatience("read the log")),
       readCommand,
       listen: listener.listen
     })
-    return { ...store, health: Health.make({ client, schema: name, listener }, options.health) }
+    return { ...store, health: Health.make({ client, schema: name, listener, appends: appends.queue }, options.health) }
   })
 
 /**

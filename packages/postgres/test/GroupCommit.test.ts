@@ -40,12 +40,12 @@ const controlled = (
         yield* Effect.race(Deferred.await(ended), Deferred.await(testEnds))
         succeedAll(group)
       })
-    const submit = yield* Scope.provide(
+    const { queue, submit } = yield* Scope.provide(
       GroupCommit.make({ ...limits, ...given }, flush, options),
       within ?? (yield* Effect.scope)
     )
     yield* Effect.addFinalizer(() => Deferred.succeed(testEnds, undefined))
-    return { submit, next: Queue.take(flushes), pending: Queue.size(flushes) }
+    return { queue, submit, next: Queue.take(flushes), pending: Queue.size(flushes) }
   })
 
 /** Forks so that the submission has been made when this returns. The fiber outlives the test's scope: see `controlled`. */
@@ -226,7 +226,7 @@ describe("GroupCommit", () => {
 
   it.effect("a flush that dies fails its own submissions only, and the lane lives on", () =>
     Effect.gen(function*() {
-      const submit = yield* GroupCommit.make<Job, string, string>(limits, (group) =>
+      const { submit } = yield* GroupCommit.make<Job, string, string>(limits, (group) =>
         group.some(({ input }) =>
             input.id === 2
           )
@@ -240,7 +240,7 @@ describe("GroupCommit", () => {
 
   it.effect("a submission that a flush forgets is told so", () =>
     Effect.gen(function*() {
-      const submit = yield* GroupCommit.make<Job, string, string>(limits, () => Effect.void)
+      const { submit } = yield* GroupCommit.make<Job, string, string>(limits, () => Effect.void)
       assert.isTrue(Exit.hasDies(yield* Effect.exit(submit({ id: 1 }))))
     }))
 
@@ -290,7 +290,7 @@ describe("GroupCommit", () => {
             const flushed: Array<number> = []
             const outcome = (id: number) =>
               script.jobs[id]!.fails ? Result.fail(`failed ${id}`) : Result.succeed(`${id}`)
-            const submit = yield* GroupCommit.make<Job, string, string>({ ...limits, ...script }, (group) =>
+            const { submit } = yield* GroupCommit.make<Job, string, string>({ ...limits, ...script }, (group) =>
               Effect.gen(function*() {
                 flushed.push(...ids(group))
                 const jobs = group.map(({ input }) => script.jobs[input.id]!)

@@ -60,6 +60,7 @@ suite("health", (test) => {
       assert.isAtLeast(report.server?.schemaVersion ?? 0, 1)
       assert.isAbove(report.server?.connections.max ?? 0, report.server?.connections.used ?? 0)
       assert.strictEqual(report.pool.size, 4)
+      assert.deepStrictEqual(report.appends, { waiting: 0, underWay: 0 })
       assert.deepInclude(report.server?.appendLock, { holder: undefined, waiting: 0, longestWait: 0 })
     }))
 
@@ -75,6 +76,7 @@ suite("health", (test) => {
       yield* until(stores[0].health, ({ server }) => server?.appendLock.holder !== undefined)
       const second = yield* Effect.forkChild(stores[1].append(stream("b"), any, several(1)))
       const report = yield* until(stores[1].health, (report) => kinds(report).includes("AppendsStalled"))
+      assert.deepStrictEqual(report.appends, { waiting: 0, underWay: 1 })
       const lock = report.server?.appendLock
       assert.strictEqual(report.status, "degraded")
       assert.strictEqual(lock?.holder?.applicationName, "shop")

@@ -39,6 +39,20 @@ export interface Observer {
   readonly completed: (milliseconds: number) => void
 }
 
+/** How much there is to do. */
+export interface Queue {
+  /** How many submissions wait for a group. */
+  readonly waiting: number
+  /** How many are in groups that are being committed. */
+  readonly underWay: number
+}
+
+/** Commits what it is given in groups. */
+export interface GroupCommit<in In, out Out, out E> {
+  readonly submit: (input: In) => Effect.Effect<Out, E>
+  readonly queue: () => Queue
+}
+
 type State = "waiting" | "flushing" | "done"
 
 class Entry<In, Out, E> implements Submission<In, Out, E> {
@@ -90,10 +104,11 @@ export const make = <In, Out, E>(
   limits: Limits<In>,
   flush: (group: ReadonlyArray<Submission<In, Out, E>>) => Effect.Effect<void>,
   { observer = unobserved, whenFull = "wait" }: Options<E> = {}
-): Effect.Effect<(input: In) => Effect.Effect<Out, E>, never, Scope.Scope> =>
+): Effect.Effect<GroupCommit<In, Out, E>, never, Scope.Scope> =>
   Effect.gen(function*() {
     type Waiting = Entry<In, Out, E>
     let waiting: Array<Waiting> = []
+    let underWay = 0
     let closed = false
     const idle: Array<() => void> = []
     const room = Semaphore.makeUnsafe(limits.capacity)
@@ -140,9 +155,12 @@ export const make = <In, Out, E>(
         const group = takeGroup()
         if (group.length === 0) continue
         observer.grouped(group.length, waiting.length)
+        underWay += group.length
         yield* Effect.uninterruptible(commit(group))
+        underWay -= group.length
       }
     })
+    const queue = (): Queue => ({ waiting: waiting.length, underWay })
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         closed = true
@@ -163,9 +181,12 @@ export const make = <In, Out, E>(
           else released(Effect.void)
         })
       })
-    if (whenFull === "wait") return (input) => room.withPermit(submit(input))
+    if (whenFull === "wait") return { queue, submit: (input) => room.withPermit(submit(input)) }
     const ifRoom = room.withPermitsIfAvailable(1)
-    return (input) =>
-      Effect.flatMap(ifRoom(submit(input)), (outcome) =>
-        Option.isSome(outcome) ? Effect.succeed(outcome.value) : Effect.fail(whenFull.fail()))
+    return {
+      queue,
+      submit: (input) =>
+        Effect.flatMap(ifRoom(submit(input)), (outcome) =>
+          Option.isSome(outcome) ? Effect.succeed(outcome.value) : Effect.fail(whenFull.fail()))
+    }
   })
