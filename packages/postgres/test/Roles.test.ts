@@ -125,6 +125,9 @@ suite("the application's role", (test, control) => {
       yield* store.append(stream("a"), noStream, several(3))
       const before = yield* fingerprint(log)
       assert.deepStrictEqual(yield* passing(sql, attacks(log.schema, yield* ownerOf(log), app.name)), [])
+      const denied = yield* Effect.flip(store.tombstone(stream("a"), exact(2), { reason: "asked for" }))
+      assert.deepInclude(denied, { _tag: "EventStoreError", reason: "AccessDenied" })
+      assert.match(denied.message, /may not erase: GRANT EXECUTE/)
       // To grant oneself what one lacks is a warning, and does nothing.
       yield* sql.unsafe(`GRANT ALL ON ${log.schema}.events TO ${app.name}`)
       assert.strictEqual(yield* stateOf(rolledBack(sql, [`DELETE FROM ${log.schema}.events`])), "42501")

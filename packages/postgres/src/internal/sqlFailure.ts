@@ -33,6 +33,12 @@ const accessDenied: Meaning = {
     "migration"
 }
 
+/** Erasing is not among what `Migrations.grant` gives. */
+const mayNotErase: Meaning = {
+  reason: "AccessDenied",
+  advice: "the role may not erase: GRANT EXECUTE ON FUNCTION tombstone of the log's schema to it, as the log's owner"
+}
+
 const meanings: Readonly<Record<string, Meaning>> = {
   "25006": {
     reason: "ReadOnly",
@@ -126,7 +132,7 @@ export const explained = (error: SqlError): Error => new Error(meaningOf(error).
 
 /** An operation's failure. */
 export const failed = (operation: string) => (error: SqlError): EventStoreError => {
-  const { advice, reason } = meaningOf(error)
+  const { advice, reason } = operation === "tombstone" && sqlState(error) === "42501" ? mayNotErase : meaningOf(error)
   return new EventStoreError({
     operation,
     reason,
