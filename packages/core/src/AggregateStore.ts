@@ -356,6 +356,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         return given
       }
     }
+
     /** What this store knows of an erased instance goes, too. Commands may be refused for another's erasure. */
     const forget = <F>(instance: Instance<S>, tombstoned: F): Effect.Effect<never, F> =>
       isTombstoned(tombstoned) && tombstoned.streamId === instance.streamId
