@@ -1,0 +1,75 @@
+/**
+ * How the database's functions that write to the log are called, and how to look up what a command stored.
+ */
+import type * as EventStore from "@composable-ts/core/EventStore"
+import { type EventStoreError } from "@composable-ts/core/EventStoreError"
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Database from "./Database.ts"
+import { resend } from "./sendGroup.ts"
+import { sqlState } from "./sqlState.ts"
+
+const isRetryable = (error: EventStoreError): boolean => error.retryable
+
+/** What whoever writes to the log needs. */
+export interface Writing {
+  readonly client: PgClient
+  readonly call: Call
+  /** The schema's name as SQL takes it. */
+  readonly schema: string
+  readonly storedBy: StoredBy
+  readonly patience: Duration.Input
+}
+
+/** By which such a function refuses every isolation but READ COMMITTED. */
+const wrongIsolation = "25000"
+
+/**
+ * Calls a function that writes to the log: as a statement of its own, which is one round trip, unless the role or the database has
+ * been given another default isolation. The function tells; from then on it is called in a transaction that states its
+ * isolation, for two round trips more.
+ */
+export const makeCall = (client: PgClient) => {
+  type Values = ReadonlyArray<ReadonlyArray<unknown>>
+  let readCommittedByDefault = true
+
+  const inReadCommitted = (text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Values, SqlError> =>
+    Effect.scoped(Effect.gen(function*() {
+      const connection = yield* client.reserve
+      yield* connection.executeUnprepared("BEGIN ISOLATION LEVEL READ COMMITTED", [], undefined)
+      const values = yield* connection.executeValues(text, parameters).pipe(
+        // A connection on which not even this can be said is lost, and its transaction with it.
+        Effect.tapError(() => Effect.ignore(connection.executeUnprepared("ROLLBACK", [], undefined)))
+      )
+      yield* connection.executeUnprepared("COMMIT", [], undefined)
+      return values
+    }))
+
+  return (text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Values, SqlError> =>
+    Effect.suspend(() =>
+      readCommittedByDefault
+        ? Effect.catchIf(client.unsafe(text, parameters).values, (error) => sqlState(error) === wrongIsolation, () => {
+          readCommittedByDefault = false
+          return inReadCommitted(text, parameters)
+        })
+        : inReadCommitted(text, parameters)
+    )
+}
+
+type Call = ReturnType<typeof makeCall>
+
+/** Looks up what a command stored, as patiently as a group is sent. */
+export const makeStoredBy = (
+  client: PgClient,
+  readCommand: EventStore.Operations["readCommand"],
+  patience: Duration.Input
+) =>
+(commandId: string) =>
+  readCommand(commandId).pipe(
+    Effect.retry({ schedule: resend(patience), while: isRetryable }),
+    Database.outsideTransaction(client)
+  )
+
+type StoredBy = ReturnType<typeof makeStoredBy>
