@@ -389,9 +389,11 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
         )
       })
 
-    /** Decides the command when its turn has come, and `first` is done. */
-    const submitAfter =
-      (first: Effect.Effect<void>): AggregateStore<S, C, E, R>["dispatch"] => (id, command, given = {}) =>
+    type Decided = Effect.Effect<Outcome<S, E>, R | DispatchError>
+
+    /** Decides the command when its turn has come, in the way of `deciding`. */
+    const submitBy =
+      (deciding: (decided: Decided) => Decided): AggregateStore<S, C, E, R>["dispatch"] => (id, command, given = {}) =>
         Effect.suspend(() => {
           const streamId = Aggregate.streamId(definition, id)
           if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
@@ -406,17 +408,17 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
           const leave = Effect.sync(() => {
             instance.users -= 1
           })
-          return Effect.ensuring(instance.turn.withPermit(Effect.andThen(first, persisting(attempt, instance))), leave)
+          return Effect.ensuring(instance.turn.withPermit(deciding(persisting(attempt, instance))), leave)
         })
 
-    const submit = submitAfter(Effect.void)
+    const submit = submitBy((decided) => decided)
 
     /**
      * What effects under way send is still taken when the store is closing: they are given time to end well. It is decided
      * once whoever sent it has gone on, also by an event store that answers at once: or the order of effects would depend
      * on how fast that is.
      */
-    const submitSent = submitAfter(Effect.yieldNow)
+    const submitSent = submitBy((decided) => Effect.andThen(Effect.yieldNow, decided))
 
     const dispatch: AggregateStore<S, C, E, R>["dispatch"] = (id, command, given) =>
       Effect.suspend(() => closed ? Effect.fail(new StoreClosed({ action: command._tag })) : submit(id, command, given))

@@ -2,7 +2,7 @@
  * How the database's functions that write to the log are called, and how to look up what a command stored.
  */
 import type * as EventStore from "@composable-ts/core/EventStore"
-import { type EventStoreError } from "@composable-ts/core/EventStoreError"
+import type { EventStoreError } from "@composable-ts/core/EventStoreError"
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
