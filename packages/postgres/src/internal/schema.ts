@@ -8,7 +8,7 @@ import { outboxFunctions, outboxRights, outboxTable } from "./outboxTable.ts"
 import { quoted } from "./schemaName.ts"
 import { snapshotGuard, snapshotTable } from "./snapshotTable.ts"
 import { subjectKeyTable } from "./subjectKeyTable.ts"
-import { tombstoneFunction, tombstoneRights } from "./tombstoneFunction.ts"
+import { tombstoneFunction } from "./tombstoneFunction.ts"
 import { verifyFunction } from "./verifyFunction.ts"
 
 /** The channel on which appends are announced. */
@@ -122,7 +122,6 @@ export const migrations: ReadonlyArray<Migration> = [
         appendOneFunction(name, channel(schema)),
         appendEachFunction(name, channel(schema)),
         tombstoneFunction(name, channel(schema)),
-        tombstoneRights(name),
         verifyFunction(name)
       ]
     },

@@ -70,6 +70,3 @@ export const tombstoneFunction = (schema: string, channel: string): string => `
     PERFORM pg_notify('${channel}', place::text);
   END $$
 `
-
-/** Only the owner may call the function, until it is granted to others. */
-export const tombstoneRights = (schema: string): string => `REVOKE EXECUTE ON FUNCTION ${schema}.tombstone FROM PUBLIC`
