@@ -14,7 +14,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Codec from "./Codec.ts"
 import * as Health from "./Health.ts"
-import { type AppendLimits, badLimit, makeAppend } from "./internal/appending.ts"
+import { type AppendLimits, badLimit, groupsUnderWay, makeAppend } from "./internal/appending.ts"
 import * as AppendMetrics from "./internal/AppendMetrics.ts"
 import * as Database from "./internal/Database.ts"
 import * as Listener from "./internal/Listener.ts"
@@ -85,7 +85,7 @@ export const open = (
     const patience = yield* Patience
     const writing: Writing = {
       client,
-      call: makeCall(client),
+      call: makeCall(yield* (yield* Database.Pipeline)(client, groupsUnderWay)),
       schema: name,
       storedBy: makeStoredBy(client, readCommand, patience),
       patience
@@ -128,8 +128,8 @@ export const layerOpen = (
   Layer.effectContext(Effect.map(open(options), services))
 
 /**
- * Provides the event store, and its health, on the PostgreSQL database of the `PgClient`, which should allow at least
- * three connections: two to append, one to read. The store opens one more, beside the client's pool, to listen; see
+ * Provides the event store, and its health, on the PostgreSQL database of the `PgClient`, whose pool serves reads. The
+ * store opens two connections more, with the client's settings: one to append, and one to listen, see
  * {@link Options.wakeUp}. Migrates first, see {@link make}.
  *
  * @example

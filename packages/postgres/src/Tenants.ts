@@ -10,7 +10,7 @@
  * or a pooled connection that kept the last tenant's mixes tenants up; a role is fixed when the connection is made. And
  * a schema can be dumped, restored, moved or dropped with its tenant.
  *
- * What it costs: connections are not shared between tenants. An open log holds one to listen, and up to two while it
+ * What it costs: connections are not shared between tenants. An open log holds one to listen, and one while it
  * appends; so {@link make} bounds how many are open and closes those that are idle. Mind `max_connections`.
  *
  * What it does not hide: names of schemas and roles, sizes of tables and rough counts of rows stand in PostgreSQL's

@@ -17,7 +17,8 @@ const limits: GroupCommit.Limits<Job> = {
   weigh: ({ weight = 1 }) => weight,
   key: ({ id, key = String(id) }) => key,
   capacity: 1_000,
-  lanes: 1
+  lanes: 1,
+  share: 1
 }
 
 const ids = (group: Group) => group.map(({ input }) => input.id)
@@ -69,7 +70,7 @@ describe("GroupCommit", () => {
 
   it.effect("what is submitted in one turn is one group, also when all lanes are idle", () =>
     Effect.gen(function*() {
-      const { next, pending, submit } = yield* controlled({ lanes: 3 })
+      const { next, pending, submit } = yield* controlled({ lanes: 3, share: 5 })
       yield* settle
       yield* Effect.forEach(Array.range(1, 5), (id) => begin(submit({ id })))
       assert.deepStrictEqual(ids((yield* next).group), [1, 2, 3, 4, 5])
@@ -108,6 +109,32 @@ describe("GroupCommit", () => {
       assert.strictEqual(yield* pending, 0)
       yield* second.end
       assert.deepStrictEqual(ids((yield* next).group), [3])
+    }))
+
+  it.effect("what waits is shared out between the lanes, down to a group's least part", () =>
+    Effect.gen(function*() {
+      const { next, submit } = yield* controlled({ lanes: 2, share: 4 })
+      const submitAll = (from: number, count: number) =>
+        Effect.forEach(Array.makeBy(count, (i) => from + i), (id) => begin(submit({ id })))
+      yield* submitAll(0, 10)
+      const [first, second] = [yield* next, yield* next]
+      assert.deepStrictEqual([ids(first.group), ids(second.group)], [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]])
+      // With five under way, seven that wait are more than half of all.
+      yield* submitAll(10, 7)
+      yield* first.end
+      const third = yield* next
+      assert.deepStrictEqual(ids(third.group), [10, 11, 12, 13, 14, 15])
+      yield* third.end
+      assert.deepStrictEqual(ids((yield* next).group), [16])
+    }))
+
+  it.effect("fewer than a group's least part are not shared out", () =>
+    Effect.gen(function*() {
+      const { next, pending, submit } = yield* controlled({ lanes: 2, share: 4 })
+      yield* Effect.forEach([1, 2, 3], (id) => begin(submit({ id })))
+      assert.deepStrictEqual(ids((yield* next).group), [1, 2, 3])
+      yield* settle
+      assert.strictEqual(yield* pending, 0)
     }))
 
   const groupsOf = (given: Partial<GroupCommit.Limits<Job>>, jobs: ReadonlyArray<Job>) =>

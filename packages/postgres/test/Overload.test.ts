@@ -121,7 +121,7 @@ suite("a group that is too much for one statement", (test) => {
       const appends = yield* whileLocked(
         log,
         Effect.gen(function*() {
-          const appends = yield* Effect.forEach(Array.range(1, 20), (i) => begin(append(store, `s-${i}`)))
+          const appends = yield* Effect.forEach(Array.range(1, 16), (i) => begin(append(store, `s-${i}`)))
           yield* lockAwaited(log)
           const pids = log.sql<{ pid: number; since: string }>`SELECT pid, query_start::text AS since
             FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'`

@@ -9,6 +9,7 @@ import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule, Schema } from "effect"
 import type { SqlConnection } from "effect/sql"
+import * as Database from "../src/internal/Database.ts"
 import { several, stream } from "./Facts.ts"
 import { make, suite, type TestLog } from "./TestLog.ts"
 
@@ -33,7 +34,10 @@ const statementOf = (
           }
           : Reflect.get(client, property, receiver)
     })
-    const store = yield* Effect.provideService(PostgresEventStore.make({ schema }), PgClient, recording)
+    const store = yield* PostgresEventStore.make({ schema }).pipe(
+      Effect.provideService(PgClient, recording),
+      Effect.provideService(Database.Pipeline, () => Effect.succeed(recording))
+    )
     yield* operation(store)
     return sent ?? (yield* Effect.die(new Error("The operation sent nothing")))
   }))

@@ -29,6 +29,11 @@ export interface Limits<in In> {
   readonly capacity: number
   /** How many groups may be under way at once. */
   readonly lanes: number
+  /**
+   * A group takes no more than its lane's part of all submissions, so that there are some for the other lanes, unless it
+   * has fewer than this.
+   */
+  readonly share: number
 }
 
 /** Who is told what goes on. */
@@ -117,12 +122,14 @@ export const make = <In, Out, E>(
       const group: Array<Waiting> = []
       const left: Array<Waiting> = []
       const keys = new Set<string>()
+      const part = Math.ceil((waiting.length + underWay) / limits.lanes)
+      const size = Math.min(limits.size, Math.max(limits.share, part))
       let weight = 0
       for (const entry of waiting) {
         const key = limits.key(entry.input)
         const entryWeight = limits.weigh(entry.input)
         const fits = group.length === 0 ||
-          (left.length === 0 && group.length < limits.size && weight + entryWeight <= limits.weight)
+          (left.length === 0 && group.length < size && weight + entryWeight <= limits.weight)
         if (fits && !keys.has(key)) {
           entry.state = "flushing"
           group.push(entry)

@@ -14,9 +14,18 @@ export const settings = `SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 /**
  * The last version of a stream. One that a tombstone of version v ends stands at −2 − v, below all others.
  */
-const standing = (schema: string, stream: string): string =>
+const standing = (schema: string, stream: string): string => standingFrom(schema, stream, undefined)
+
+/**
+ * The same, of a stream that stands at a version or above it; nothing when it does not. An index scan gathers all that
+ * it finds on a page before it returns the first: of a long stream a hundred entries and more, unless they are ruled out.
+ */
+const standingFrom = (schema: string, stream: string, version: string | undefined): string =>
   `SELECT CASE e.type WHEN '${tombstoneType}' THEN -2 - e.version ELSE e.version END
-      FROM ${schema}.events e WHERE e.stream_id = ${stream} ORDER BY e.version DESC LIMIT 1`
+      FROM ${schema}.events e WHERE e.stream_id = ${stream}${
+    version === undefined ? "" : ` AND e.version >= ${version}`
+  }
+      ORDER BY e.version DESC LIMIT 1`
 
 /** What every function that writes to the log begins with. */
 export const appendPrologue = (schema: string): string => `
@@ -181,7 +190,7 @@ export const appendOneFunction = (schema: string, channel: string): string => `
       ), 0) + 1, stream, s.standing + 1, name, id, command, 1, append_one.fingerprint, correlation, causation, body::json,
       append_one.packed, append_one.metadata::json, clock_timestamp()
     FROM (SELECT coalesce((
-      ${standing(schema, "stream")}
+      ${standingFrom(schema, "stream", "expected")}
     ), -1) AS standing OFFSET 0) AS s
     WHERE s.standing >= -1
       AND (expected = s.standing OR expected = -3 OR (expected = -2 AND s.standing >= 0))
@@ -242,7 +251,7 @@ export const appendEachFunction = (schema: string, channel: string): string => `
       INTO head, versions, fine
       FROM (
         SELECT u.*, coalesce((
-            ${standing(schema, "u.stream")}
+            ${standingFrom(schema, "u.stream", "u.expected")}
           ), -1) AS standing
         FROM unnest(stream, expected, command) WITH ORDINALITY AS u(stream, expected, command, nr)
         OFFSET 0

@@ -43,6 +43,12 @@ type Appended = NonEmptyReadonlyArray<EventStore.AppendResult>
 type AppendFailure = VersionConflict | StreamTombstoned | CommandIdConflict | Overloaded | EventStoreError
 type Submission = GroupCommit.Submission<AppendStatement.Command, Appended, AppendFailure>
 
+/** One group is stored by the server while the answers to the other are dealt with here. */
+export const groupsUnderWay = 2
+
+/** What a commit costs whatever it holds is worth about as much as this many appends cost the client. */
+const smallestShare = 16
+
 const limits = (
   { capacity = 10_000, groupSize = 128, groupWeight = 4 * 1024 * 1024 }: AppendLimits
 ): GroupCommit.Limits<AppendStatement.Command> => ({
@@ -51,7 +57,8 @@ const limits = (
   weigh: (command) => command.weight,
   key: (command) => command.context.commandId,
   capacity,
-  lanes: 2
+  share: smallestShare,
+  lanes: groupsUnderWay
 })
 
 /** A limit that is none, if there is one. */

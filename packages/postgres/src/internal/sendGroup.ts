@@ -37,6 +37,22 @@ export interface Sending<Member, Answer> {
   readonly failed: (member: Member, cause: Cause.Cause<SqlError>) => void
 }
 
+/** Most first attempts succeed, so a schedule is only set up when one has failed, which then counts. */
+const persistently = <A>(
+  patience: Duration.Input,
+  attempt: Effect.Effect<A, SqlError>,
+  mayPass: (error: SqlError) => boolean
+): Effect.Effect<A, SqlError> =>
+  Effect.catchIf(attempt, mayPass, (error) => {
+    let next: Effect.Effect<A, SqlError> = Effect.fail(error)
+    const attempts = Effect.suspend(() => {
+      const current = next
+      next = attempt
+      return current
+    })
+    return Effect.retry(attempts, { schedule: resend(patience), while: mayPass })
+  })
+
 /**
  * A group that fails as a whole is halved, and so on, so that what spoils it fails alone and all else is stored: be it
  * one member that the database refuses, or too much for the time or room that it gives a statement. No culprit is looked
@@ -47,7 +63,6 @@ export const sendGroup = <Member, Answer>(
   { answered, failed, patience, send }: Sending<Member, Answer>,
   group: ReadonlyArray<Member>
 ): Effect.Effect<void> => {
-  const schedule = resend(patience)
   let away: Cause.Cause<SqlError> | undefined
 
   const fail = (members: ReadonlyArray<Member>, cause: Cause.Cause<SqlError>) =>
@@ -58,7 +73,7 @@ export const sendGroup = <Member, Answer>(
     // A part of a group has been given its chance to pass by itself, and others wait behind it.
     const isWhole = members === group
     const mayPass = (error: SqlError) => isTransient(error) && !(isTooMuch(error) && (members.length > 1 || !isWhole))
-    return Effect.matchCauseEffect(Effect.retry(send(members), { schedule, while: mayPass }), {
+    return Effect.matchCauseEffect(persistently(patience, send(members), mayPass), {
       onSuccess: (answers) => Effect.sync(() => answers.forEach((answer, i) => answered(members[i]!, answer))),
       onFailure: (cause) => {
         const error = Option.getOrUndefined(Cause.findErrorOption(cause))

@@ -15,6 +15,7 @@ const isRetryable = (error: EventStoreError): boolean => error.retryable
 
 /** What whoever writes to the log needs. */
 export interface Writing {
+  /** For looking up. */
   readonly client: PgClient
   readonly call: Call
   /** The schema's name as SQL takes it. */
