@@ -62,5 +62,9 @@ export const ordersReading = (folder: string, input: string, ...args: ReadonlyAr
   return ended
 }
 
+/** Runs the chaos script to its end. */
+export const chaos = (folder: string, ...args: ReadonlyArray<string>): Promise<Ended> =>
+  run("chaos.ts", folder, args).ended
+
 /** Runs the tour to its end. */
 export const demo = (folder: string): Promise<Ended> => run("demo.ts", folder, []).ended

@@ -23,7 +23,7 @@ const reasons = (error: unknown): ReadonlyArray<string> =>
   error instanceof Error ? [...new Set([error.message, ...reasons(error.cause)])].filter((text) => text !== "") : []
 
 /** The orders and what they stand on: the event store, and the SQL client for read models. */
-const services = (url: Redacted.Redacted) =>
+export const services = (url: Redacted.Redacted) =>
   Orders.layer.pipe(
     Layer.provideMerge(PostgresEventStore.layer()),
     Layer.provideMerge(PgClient.layer({ url, applicationName: "order-processing" }))
