@@ -4,10 +4,11 @@
 import type * as EventStore from "@composable-ts/core/EventStore"
 import type { EventStoreError } from "@composable-ts/core/EventStoreError"
 import type { PgClient } from "@effect/sql-pg/PgClient"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { SqlError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Database from "./Database.ts"
+import { inRealTime, inTime } from "./inTime.ts"
 import { resend } from "./sendGroup.ts"
 import { sqlState } from "./sqlState.ts"
 
@@ -59,6 +60,19 @@ export const makeCall = (client: PgClient) => {
 }
 
 type Call = ReturnType<typeof makeCall>
+
+/**
+ * A call whose answer does not come in time counts as one whose connection was lost, which is what it mostly is: a network
+ * that drops everything says nothing, and TCP gives up after a quarter of an hour. Whoever appends holds off interruption
+ * while it does; giving up goes on all the same.
+ */
+export const answeredIn = (duration: Duration.Input) => (call: Call): Call => {
+  const late = (): SqlError => {
+    const cause = new Error(`no answer within ${Duration.format(Duration.fromInputUnsafe(duration))}`)
+    return new SqlError({ reason: new ConnectionError({ cause, message: cause.message, operation: "append" }) })
+  }
+  return (text, parameters) => inRealTime(inTime(Effect.interruptible(call(text, parameters)), { duration, late }))
+}
 
 /** Looks up what a command stored, as patiently as a group is sent. */
 export const makeStoredBy = (
