@@ -66,12 +66,13 @@ type Call = ReturnType<typeof makeCall>
  * that drops everything says nothing, and TCP gives up after a quarter of an hour. Whoever appends holds off interruption
  * while it does; giving up goes on all the same.
  */
-export const answeredIn = (duration: Duration.Input) => (call: Call): Call => {
+export const answeredIn = (duration: Duration.Input): (call: Call) => Call => {
   const late = (): SqlError => {
-    const cause = new Error(`no answer within ${Duration.format(Duration.fromInputUnsafe(duration))}`)
-    return new SqlError({ reason: new ConnectionError({ cause, message: cause.message, operation: "append" }) })
+    const message = `no answer within ${Duration.format(Duration.fromInputUnsafe(duration))}`
+    return new SqlError({ reason: new ConnectionError({ cause: new Error(message), message, operation: "append" }) })
   }
-  return (text, parameters) => inRealTime(inTime(Effect.interruptible(call(text, parameters)), { duration, late }))
+  return (call) => (text, parameters) =>
+    inRealTime(inTime(Effect.interruptible(call(text, parameters)), { duration, late }))
 }
 
 /** Looks up what a command stored, as patiently as a group is sent. */
