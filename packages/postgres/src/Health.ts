@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
+import * as ConnectionPool from "./ConnectionPool.ts"
 import { inRealTime, inTime } from "./internal/inTime.ts"
 import type { Listener } from "./internal/Listener.ts"
 import { failed } from "./internal/sqlFailure.ts"
@@ -94,8 +95,15 @@ export interface Report {
   /** How long ago the listening connection proved to be alive, in milliseconds. */
   readonly heartbeatAge: number | undefined
   readonly appends: AppendQueue
-  /** The client's pool: its size, and how many milliseconds a connection of it had to be waited for. */
-  readonly pool: { readonly size: number | undefined; readonly waited: number | undefined }
+  /**
+   * The client's pool: its size, how many milliseconds a connection of it had to be waited for, and how it is used, where
+   * `ConnectionPool` observes it.
+   */
+  readonly pool: {
+    readonly size: number | undefined
+    readonly waited: number | undefined
+    readonly usage: ConnectionPool.Usage | undefined
+  }
   readonly server: Server | undefined
 }
 
@@ -333,7 +341,7 @@ export const make = (
       wakeUp,
       heartbeatAge: wakeUp.lastHeartbeat === undefined ? undefined : now - wakeUp.lastHeartbeat,
       appends: appends(),
-      pool: { size, waited: found?.waited },
+      pool: { size, waited: found?.waited, usage: ConnectionPool.usageOf(client) },
       server: found?.server
     }
   }).pipe(inRealTime)

@@ -18,11 +18,12 @@ import { type AppendLimits, badLimit, groupsUnderWay, makeAppend } from "./inter
 import * as AppendMetrics from "./internal/AppendMetrics.ts"
 import * as Database from "./internal/Database.ts"
 import * as Listener from "./internal/Listener.ts"
+import * as Pipeline from "./internal/Pipeline.ts"
 import { makeRead, makeReadAll, makeReadCommand, patiently } from "./internal/reading.ts"
 import { channel } from "./internal/schema.ts"
 import { Patience } from "./internal/sendGroup.ts"
 import { makeTombstone } from "./internal/tombstoning.ts"
-import { makeCall, makeStoredBy, type Writing } from "./internal/writing.ts"
+import { answeredIn, makeCall, makeStoredBy, type Writing } from "./internal/writing.ts"
 import type * as Migrations from "./Migrations.ts"
 import type { WakeUp } from "./WakeUp.ts"
 
@@ -44,6 +45,11 @@ export interface Options {
    * by its own `statement_timeout`. Default 30 seconds.
    */
   readonly readTimeout?: Duration.Input | undefined
+  /**
+   * How long the database may take for a group of appends. A silent connection is given up then, and the group is sent
+   * again, as after a lost one. Longer than any of your transactions holds the log's lock. Default 30 seconds.
+   */
+  readonly appendTimeout?: Duration.Input | undefined
   /** What the store's health heeds. */
   readonly health?: Health.Options | undefined
 }
@@ -83,14 +89,21 @@ export const open = (
     const listener = yield* Listener.make(client, { schema: name, channel: channel(schema) }, options.wakeUp)
     const metrics = AppendMetrics.make(schema, yield* Effect.context<never>())
     const patience = yield* Patience
+    const pipeline = yield* Pipeline.make(client, groupsUnderWay)
     const writing: Writing = {
       client,
-      call: makeCall(yield* (yield* Database.Pipeline)(client, groupsUnderWay)),
+      call: makeCall(pipeline.client),
       schema: name,
       storedBy: makeStoredBy(client, readCommand, patience),
       patience
     }
-    const appends = yield* makeAppend({ ...writing, codec: options.codec, limits: options.append ?? {}, metrics })
+    const appends = yield* makeAppend({
+      ...writing,
+      call: answeredIn(options.appendTimeout ?? "30 seconds", pipeline)(writing.call),
+      codec: options.codec,
+      limits: options.append ?? {},
+      metrics
+    })
     const store = EventStore.make({
       transact: appends.transact,
       tombstone: makeTombstone(writing),

@@ -89,10 +89,13 @@ const makeComplete = (client: PgClient, schema: string): Outbox.Operations["comp
     )
 }
 
-/** Ends one claim by a change of its row; the change may use `$4` and so on. */
+/**
+ * Ends one claim by a change of its row; the change may use `$4` and so on. An entry that was parked has another token
+ * since, so its claim does not hold.
+ */
 const makeEnd = (client: PgClient, schema: string) => (operation: "retry" | "park", change: string) => {
   const text = `UPDATE ${schema}.outbox SET token = token + 1, ${change}
-    WHERE global_position = $1::int8 AND index = $2::int AND token = $3::int8 AND parked_at IS NULL RETURNING true`
+    WHERE global_position = $1::int8 AND index = $2::int AND token = $3::int8 RETURNING true`
   return (
     { globalPosition, index, token }: Outbox.ClaimRef,
     ...parameters: ReadonlyArray<unknown>
@@ -122,7 +125,10 @@ const makeDead = (client: PgClient, schema: string): Outbox.Operations["dead"] =
     })
 }
 
-/** Each is looked up by its key, so the outbox is never scanned for them, whatever its statistics say. */
+/**
+ * Each is looked up by its key, so a large outbox is not scanned for them, whatever its statistics say. It must be sent
+ * unprepared: a plan that was made when the outbox was empty would scan it for what the look-ups have found.
+ */
 const these = (schema: string): string =>
   `o.ctid = ANY(ARRAY(
     SELECT found.ctid FROM unnest($1::int8[], $2::int[]) AS given(global_position, index), LATERAL (
@@ -135,7 +141,7 @@ const makeRevive = (client: PgClient, schema: string): Outbox.Operations["revive
     UPDATE ${schema}.outbox o SET attempt = 0, token = o.token + 1, due_at = moment, free_at = moment, parked_at = NULL
     FROM now WHERE ${these(schema)} RETURNING true`
   return (entries) =>
-    Effect.mapBoth(client.unsafe(text, idsOf(entries)).values, {
+    Effect.mapBoth(client.unsafe(text, idsOf(entries)).valuesUnprepared, {
       onFailure: failed("revive"),
       onSuccess: (rows) => rows.length
     })
@@ -144,7 +150,7 @@ const makeRevive = (client: PgClient, schema: string): Outbox.Operations["revive
 const makeDiscard = (client: PgClient, schema: string): Outbox.Operations["discard"] => {
   const text = `DELETE FROM ${schema}.outbox o WHERE ${these(schema)} RETURNING true`
   return (entries) =>
-    Effect.mapBoth(client.unsafe(text, idsOf(entries)).values, {
+    Effect.mapBoth(client.unsafe(text, idsOf(entries)).valuesUnprepared, {
       onFailure: failed("discard"),
       onSuccess: (rows) => rows.length
     })

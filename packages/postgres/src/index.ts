@@ -3,6 +3,7 @@
  * data.
  */
 export * as Codec from "./Codec.ts"
+export * as ConnectionPool from "./ConnectionPool.ts"
 export * as Health from "./Health.ts"
 export * as LogAudit from "./LogAudit.ts"
 export * as Migrations from "./Migrations.ts"

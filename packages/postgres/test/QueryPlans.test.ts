@@ -7,99 +7,29 @@ import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as EmbeddedPostgres from "@composable-ts/testing/EmbeddedPostgres"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schedule, Schema } from "effect"
+import { Effect, Schedule } from "effect"
 import type { SqlConnection } from "effect/sql"
-import * as Database from "../src/internal/Database.ts"
+import * as Pipeline from "../src/internal/Pipeline.ts"
 import { several, stream } from "./Facts.ts"
+import { empty, fill, middle, size } from "./LargeLog.ts"
+import * as QueryPlan from "./QueryPlan.ts"
+import { explain, inTransaction, nodes, pagesOf, sequentialScans, settle } from "./QueryPlan.ts"
 import { make, suite, type TestLog } from "./TestLog.ts"
-
-interface Statement {
-  readonly text: string
-  readonly parameters: ReadonlyArray<unknown>
-}
 
 /** The statement that the store sends for an operation. */
 const statementOf = (
   { schema, sql }: TestLog,
   operation: (store: EventStore.Service) => Effect.Effect<unknown, unknown>
-): Effect.Effect<Statement, unknown, never> =>
+): Effect.Effect<QueryPlan.Statement, unknown, never> =>
   Effect.scoped(Effect.gen(function*() {
-    let sent: Statement | undefined
-    const recording: PgClient = new Proxy(sql, {
-      get: (client, property, receiver) =>
-        property === "unsafe"
-          ? (text: string, parameters: ReadonlyArray<unknown> = []) => {
-            sent = { text, parameters }
-            return client.unsafe(text, parameters)
-          }
-          : Reflect.get(client, property, receiver)
-    })
+    const { client, sent } = QueryPlan.recording(sql)
     const store = yield* PostgresEventStore.make({ schema }).pipe(
-      Effect.provideService(PgClient, recording),
-      Effect.provideService(Database.Pipeline, () => Effect.succeed(recording))
+      Effect.provideService(PgClient, client),
+      Effect.provideService(Pipeline.Open, () => Effect.succeed(client))
     )
     yield* operation(store)
-    return sent ?? (yield* Effect.die(new Error("The operation sent nothing")))
+    return sent.at(-1) ?? (yield* Effect.die(new Error("The operation sent nothing")))
   }))
-
-/** As many events of 2 000 streams, five of each to a command, in turn, as if written by the store. */
-const fill = ({ sql }: TestLog, from: number, to: number) =>
-  sql`INSERT INTO events (
-      global_position, stream_id, version, type, event_id, command_id, command_size, data, recorded_at)
-    SELECT n, 'fact-' || (n - 1) / 5 % 2000, (n - 1) / 10000 * 5 + (n - 1) % 5,
-      CASE WHEN n % 1000 = 0 THEN 'Rare.v1' ELSE 'Counted.v1' END, gen_random_uuid(), 'command ' || (n - 1) / 5,
-      CASE WHEN n % 5 = 1 THEN 5 END, '{"count": 1}', now()
-    FROM generate_series(${BigInt(from)}::bigint, ${BigInt(to)}) AS n`
-
-const element = (value: unknown): string =>
-  typeof value === "string" ? `"${value.replaceAll(/["\\]/g, "\\$&")}"` : String(value)
-
-/** As it was before the first event. */
-const empty = ({ sql }: TestLog) =>
-  sql.withTransaction(Effect.gen(function*() {
-    yield* sql`ALTER TABLE events DISABLE TRIGGER events_immutable`
-    yield* sql`TRUNCATE events`
-    yield* sql`ALTER TABLE events ENABLE ALWAYS TRIGGER events_immutable`
-  }))
-
-const literal = (value: unknown): string => {
-  if (value === null || typeof value === "number" || typeof value === "bigint") return String(value)
-  if (typeof value === "object" && "value" in value) return literal(value.value)
-  const text = Array.isArray(value) ? `{${value.map(element).join(",")}}` : String(value)
-  return `'${text.replaceAll("'", "''")}'`
-}
-
-/** The type that the client states for a parameter, where the statement does not. */
-const typeOf = (value: unknown): string => {
-  if (Array.isArray(value)) return "text[]"
-  return { string: "text", number: "int4", bigint: "int8" }[typeof value as string] ?? "unknown"
-}
-
-const Plan = Schema.Struct({
-  "Node Type": Schema.String,
-  "Index Name": Schema.optionalKey(Schema.String),
-  "Shared Hit Blocks": Schema.Int,
-  "Shared Read Blocks": Schema.Int,
-  Plans: Schema.optionalKey(Schema.Array(Schema.suspend((): Schema.Codec<Plan> => Plan)))
-})
-interface Plan {
-  readonly "Node Type": string
-  readonly "Index Name"?: string
-  readonly "Shared Hit Blocks": number
-  readonly "Shared Read Blocks": number
-  readonly Plans?: ReadonlyArray<Plan>
-}
-const decodePlans = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Tuple([Schema.Struct({ Plan })])]))
-
-const explain = (connection: SqlConnection.Connection, statement: string) =>
-  Effect.gen(function*() {
-    const rows = yield* connection.executeValuesUnprepared(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${statement}`, [])
-    const [[{ Plan: plan }]] = yield* decodePlans(rows[0])
-    return plan
-  })
-
-const nodes = (plan: Plan): ReadonlyArray<Plan> => [plan, ...(plan.Plans ?? []).flatMap(nodes)]
-const pagesOf = (plan: Plan) => plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
 
 interface Operation {
   readonly name: string
@@ -125,25 +55,25 @@ const reads: ReadonlyArray<Operation> = [
     name: "readAll",
     indexes: ["events_pkey"],
     pages: 45,
-    run: (store) => store.readAll({ after: 100_000n, limit: 500 })
+    run: (store) => store.readAll({ after: middle, limit: 500 })
   },
   {
     name: "readAll at the head",
     indexes: ["events_pkey"],
     pages: 16,
-    run: (store) => store.readAll({ after: 200_000n, limit: 500 })
+    run: (store) => store.readAll({ after: BigInt(size), limit: 500 })
   },
   {
     name: "readAll of names",
     indexes: ["events_pkey"],
     pages: 45,
-    run: (store) => store.readAll({ after: 100_000n, limit: 500, names: ["Rare", "None"] })
+    run: (store) => store.readAll({ after: middle, limit: 500, names: ["Rare", "None"] })
   },
   {
     name: "readAll of a partition",
     indexes: ["events_pkey"],
     pages: 45,
-    run: (store) => store.readAll({ after: 100_000n, limit: 500, names: ["Rare"], partition: { index: 1, count: 4 } })
+    run: (store) => store.readAll({ after: middle, limit: 500, names: ["Rare"], partition: { index: 1, count: 4 } })
   },
   {
     name: "readCommand",
@@ -200,35 +130,12 @@ interface Prepared extends Operation {
   readonly execute: string
 }
 
-const list = (items: ReadonlyArray<string>): string => items.length === 0 ? "" : `(${items.join(", ")})`
-
 /** Prepares the operation's statement on this connection, as the client does. */
 const prepare = (log: TestLog, connection: SqlConnection.Connection, operation: Operation) =>
   Effect.gen(function*() {
-    const { parameters, text } = yield* statementOf(log, operation.run)
-    yield* connection.executeRaw(`PREPARE "${operation.name}" ${list(parameters.map(typeOf))} AS ${text}`, [])
-    const execute = `EXECUTE "${operation.name}" ${list(parameters.map(literal))}`
+    const statement = yield* statementOf(log, operation.run)
+    const execute = yield* QueryPlan.prepare(connection, operation.name, statement)
     return { ...operation, execute }
-  })
-
-/** Undoes what it did. */
-const inTransaction = <A, E>(connection: SqlConnection.Connection, effect: Effect.Effect<A, E>) =>
-  Effect.acquireUseRelease(
-    connection.executeRaw("BEGIN", []),
-    () => effect,
-    () => Effect.orDie(connection.executeRaw("ROLLBACK", []))
-  )
-
-/** How many sequential scans of the log a statement takes, those of the functions it calls included. */
-const sequentialScans = (connection: SqlConnection.Connection, statement: string) =>
-  Effect.gen(function*() {
-    const count = Effect.map(
-      connection.executeValues("SELECT pg_stat_get_xact_numscans('events'::regclass)::int", []),
-      ([row]) => Number(row?.[0])
-    )
-    const before = yield* count
-    yield* connection.executeRaw(statement, [])
-    return (yield* count) - before
   })
 
 const always = ["Limit", "Index Scan", "Index Only Scan", "Nested Loop", "Result", "Function Scan"]
@@ -264,13 +171,6 @@ const check = (connection: SqlConnection.Connection, { execute, indexes, name, p
     })
   )
 
-const settle = (connection: SqlConnection.Connection, prepared: ReadonlyArray<Prepared>) =>
-  Effect.forEach(
-    prepared,
-    ({ execute }) =>
-      Effect.replicateEffect(inTransaction(connection, connection.executeRaw(execute, [])), 10, { discard: true })
-  )
-
 /** A session whose plans were made when the log was small, and analysed, before it grew. */
 const plannedWhenSmall = (log: TestLog, operations: ReadonlyArray<Operation>) =>
   Effect.gen(function*() {
@@ -279,32 +179,36 @@ const plannedWhenSmall = (log: TestLog, operations: ReadonlyArray<Operation>) =>
     yield* empty(log)
     yield* fill(log, 1, 50)
     yield* log.sql`ANALYZE events`
-    yield* settle(connection, prepared)
+    yield* settle(connection, prepared.map(({ execute }) => execute))
     yield* fill(log, 51, 20_000)
     return Effect.forEach(prepared, ({ execute }) => inTransaction(connection, sequentialScans(connection, execute)))
   })
 
 suite("on a large log, the store", (test, control) => {
-  test("reads and appends by index, with 200 000 events, and plans made before the first", (log) =>
-    Effect.gen(function*() {
-      const { sql } = log
-      yield* sql`ALTER TABLE events SET (autovacuum_enabled = false)`
-      const old = yield* sql.reserve
-      const prepared = yield* Effect.forEach(
-        [...reads, poll, appendOne, appendEach, appendGroup, tombstone],
-        (operation) => prepare(log, old, operation)
-      )
-      yield* empty(log)
-      yield* settle(old, prepared)
-      yield* fill(log, 1, 200_000)
-      yield* Effect.forEach(prepared, (operation) => check(old, operation, "just grown"))
-      yield* sql`ANALYZE events`
-      yield* Effect.forEach(prepared, (operation) => check(old, operation, "analysed"))
-      yield* old.executeRaw("SET plan_cache_mode = force_generic_plan", [])
-      yield* Effect.forEach(prepared, (operation) => check(old, operation, "generic plans"))
-      yield* old.executeRaw("SET plan_cache_mode = force_custom_plan", [])
-      yield* Effect.forEach(prepared, (operation) => check(old, operation, "custom plans"))
-    }))
+  test(
+    `reads and appends by index, with ${size} events, and plans made before the first`,
+    (log) =>
+      Effect.gen(function*() {
+        const { sql } = log
+        yield* sql`ALTER TABLE events SET (autovacuum_enabled = false)`
+        const old = yield* sql.reserve
+        const prepared = yield* Effect.forEach(
+          [...reads, poll, appendOne, appendEach, appendGroup, tombstone],
+          (operation) => prepare(log, old, operation)
+        )
+        yield* empty(log)
+        yield* settle(old, prepared.map(({ execute }) => execute))
+        yield* fill(log, 1, size)
+        yield* Effect.forEach(prepared, (operation) => check(old, operation, "just grown"))
+        yield* sql`ANALYZE events`
+        yield* Effect.forEach(prepared, (operation) => check(old, operation, "analysed"))
+        yield* old.executeRaw("SET plan_cache_mode = force_generic_plan", [])
+        yield* Effect.forEach(prepared, (operation) => check(old, operation, "generic plans"))
+        yield* old.executeRaw("SET plan_cache_mode = force_custom_plan", [])
+        yield* Effect.forEach(prepared, (operation) => check(old, operation, "custom plans"))
+      }),
+    120_000
+  )
 
   test("appends and erases by index, also with plans made on a small log with statistics", (log) =>
     Effect.gen(function*() {

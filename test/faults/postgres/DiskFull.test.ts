@@ -1,14 +1,14 @@
 /**
  * A disk without room, for any user and without a file system of one's own: the file in which the server keeps large
  * events becomes `/dev/full`, which takes no byte. The server's own code meets ENOSPC where it makes a table larger, and
- * answers 53100.
+ * answers 53100. Where it is the write-ahead log's next file, the server panics, as it does on a real disk.
  */
 import * as EmbeddedPostgres from "@composable-ts/testing/EmbeddedPostgres"
 import { assert, describe, it } from "@effect/vitest"
-import { Array, Effect, Fiber, Schedule } from "effect"
+import { Array, Effect, Fiber, References, Schedule } from "effect"
 import { isSqlError } from "effect/sql/SqlError"
 import { randomBytes } from "node:crypto"
-import { chmodSync, chownSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import { chmodSync, chownSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Patience } from "../../../packages/postgres/src/internal/sendGroup.ts"
 import { noted, several, stream } from "../../../packages/postgres/test/Facts.ts"
@@ -49,6 +49,15 @@ const disk = (server: EmbeddedPostgres.EmbeddedPostgres, { sql }: TestLog.TestLo
     )
     return { fill, free }
   })
+
+/** The file in which the write-ahead log of a server that has just been made will go on. */
+const nextSegment = (server: EmbeddedPostgres.EmbeddedPostgres): string => {
+  const folder = join(server.dataDir, "cluster/pg_wal")
+  const segments = readdirSync(folder).filter((name) => /^[0-9A-F]{24}$/.test(name)).toSorted()
+  assert.lengthOf(segments, 1)
+  const place = Number.parseInt(segments[0]!.slice(-8), 16) + 1
+  return join(folder, segments[0]!.slice(0, -8) + place.toString(16).toUpperCase().padStart(8, "0"))
+}
 
 /** How often the server has met the full disk. */
 const refusals = (server: EmbeddedPostgres.EmbeddedPostgres): number =>
@@ -100,6 +109,35 @@ describe("a disk without room", () => {
         yield* Effect.timeout(follower.received(rows.length), "10 seconds")
         assert.deepStrictEqual(Invariants.deliveryViolations(rows, follower.delivered), [])
       }),
+    60_000
+  )
+
+  it.live(
+    "T63: for the write-ahead log makes the server panic again and again; with room, what waited goes on, and nothing is lost",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* EmbeddedPostgres.start()
+        const log = yield* TestLog.make(server.url)
+        const patient = yield* Effect.provideService(log.another, Patience, "50 seconds")
+        for (let i = 0; i < 10; i++) yield* log.store.append(stream("a"), any, several(3))
+
+        const next = nextSegment(server)
+        symlinkSync("/dev/full", next)
+        yield* log.sql`SELECT pg_switch_wal()::text`
+        const waiting = yield* Effect.forEach(
+          Array.range(1, 16),
+          (i) => Effect.forkChild(patient.append(stream(`b-${i % 4}`), any, several(2)))
+        )
+        yield* Effect.repeat(Effect.sync(() => readFileSync(join(server.dataDir, "postgres.log"), "utf8")), {
+          until: (said) => said.split("PANIC:").length > 3,
+          schedule: Schedule.spaced("10 millis")
+        })
+        rmSync(next)
+        yield* Effect.forEach(waiting, (fiber) => Fiber.join(fiber))
+
+        const rows = yield* Invariants.assertSound(log.sql, log.schema, log.history)
+        assert.strictEqual(rows.length, 30 + 32)
+      }).pipe(Effect.provideService(References.MinimumLogLevel, "Error")),
     60_000
   )
 })

@@ -3,6 +3,7 @@
  * learns the true outcome.
  */
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
+import type * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import { assert } from "@effect/vitest"
 import { Array, Effect, Fiber, Redacted, Schedule } from "effect"
 import { Patience } from "../../../packages/postgres/src/internal/sendGroup.ts"
@@ -19,19 +20,21 @@ const { any, exact, noStream } = ExpectedVersion
 const pause = Schedule.spaced("5 millis")
 
 /** A proxy before the log's server, and a way to open stores behind it. */
-const proxied = ({ open: openWith, url }: TestLog) =>
+const proxied = ({ open: openDirectly, url }: TestLog) =>
   Effect.gen(function*() {
     const direct = new URL(Redacted.value(url))
     const proxy = yield* TcpProxy.make(Number(direct.port))
     direct.port = String(proxy.port)
-    const open = openWith({ url: Redacted.make(direct.href), maxConnections: 3 })
+    const openWith = (options?: PostgresEventStore.Options) =>
+      openDirectly({ url: Redacted.make(direct.href), maxConnections: 3 }, options)
+    const open = openWith()
     /** A command id, and a fault for the moment when the client first sends it. */
     const doomed = (kind: TcpProxy.Fault["kind"]) => {
       const id = commandId()
       proxy.arrange({ kind, when: (data) => data.includes(id) })
       return id
     }
-    return { proxy, open, doomed }
+    return { proxy, open, openWith, doomed }
   })
 
 suite("lost connections", (test, control) => {
@@ -168,6 +171,45 @@ suite("lost connections", (test, control) => {
         )
         for (const error of errors) assert.deepInclude(error, { _tag: "EventStoreError", retryable: true })
       })
+  )
+
+  for (const kind of ["silence", "silentReply"] as const) {
+    test(
+      `T11: connections fall silent under appends (${kind}), and each is stored once, in time`,
+      (log) =>
+        Effect.gen(function*() {
+          const { doomed, openWith, proxy } = yield* proxied(log)
+          const store = yield* openWith({ appendTimeout: "300 millis" })
+          yield* store.append(stream("warm"), any, several(1))
+          const appends = ["a", "b"].map((id) => {
+            const commandId = doomed(kind)
+            return store.append(stream(id), noStream, several(1), { commandId })
+          })
+          const results = yield* Effect.timeout(Effect.all(appends, { concurrency: "unbounded" }), "20 seconds")
+          assert.isAtLeast(proxy.happened(), 1)
+          assert.deepStrictEqual(results.map(({ duplicate, version }) => ({ duplicate, version })), [
+            { duplicate: false, version: 0 },
+            { duplicate: false, version: 0 }
+          ])
+          assert.strictEqual((yield* log.store.readAll({ after: 0n, limit: 1 })).head, 3n)
+        }),
+      40_000
+    )
+  }
+
+  test(
+    "a server that has fallen silent for good fails appends typed, when patience ends",
+    (log) =>
+      Effect.gen(function*() {
+        const { openWith, proxy } = yield* proxied(log)
+        const store = yield* Effect.provideService(openWith({ appendTimeout: "300 millis" }), Patience, "500 millis")
+        yield* store.append(stream("a"), any, several(1))
+        proxy.blackhole()
+        const error = yield* Effect.timeout(Effect.flip(store.append(stream("a"), any, several(1))), "20 seconds")
+        assert.deepInclude(error, { _tag: "EventStoreError", reason: "Unreachable", retryable: true })
+        assert.strictEqual((yield* log.store.readAll({ after: 0n, limit: 1 })).head, 1n)
+      }),
+    40_000
   )
 
   test("T62: a LISTEN connection that falls silent is made up for by polling", (log) =>

@@ -13,6 +13,8 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net"
  * - `replyLost`: the server's answer is awaited, then both sides are reset and the client has none of it.
  * - `replyCut`: the client has half of the answer's first piece.
  * - `silenceAfterReply`: the answer's first piece reaches the client, and from then on nothing does; the connection stays.
+ * - `silentReply`: all of it reaches the server, and nothing that the server says from then on the client; the connection
+ *   stays.
  * - `silence`: neither this nor anything later reaches the other side; the connection stays.
  */
 export interface Fault {
@@ -24,6 +26,7 @@ export interface Fault {
     | "replyLost"
     | "replyCut"
     | "silenceAfterReply"
+    | "silentReply"
     | "silence"
 }
 
@@ -131,6 +134,9 @@ export const make = (target: number): Effect.Effect<TcpProxy, never, Scope.Scope
               break
             case "silenceAfterReply":
               reply = "last"
+              break
+            case "silentReply":
+              reply = "none"
               break
           }
           return void server.write(data)

@@ -54,13 +54,16 @@ describe("a handler that takes longer than the lease (T36)", () => {
       yield* Fiber.interrupt(runners)
     }).pipe(Effect.provide(database)))
 
-  it.live("and cannot renew it loses it: another applies the events, and its own work is undone", () =>
+  it.live("and cannot renew it loses it: the events are applied in a later epoch, and its own work is undone", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const inside = yield* Deferred.make<void>()
+      // Once only: when the first hears of the second, it may itself take the lease that is free before that does.
       const stuck = Tally.tally(Tally.main, {
         after: ({ globalPosition }) =>
-          globalPosition === 5n ? Effect.andThen(Deferred.succeed(inside, undefined), Effect.never) : Effect.void
+          globalPosition === 5n && !Deferred.isDoneUnsafe(inside)
+            ? Effect.andThen(Deferred.succeed(inside, undefined), Effect.never)
+            : Effect.void
       })
       yield* Tally.appendVotes(20)
       const first = yield* runElsewhere(stuck)

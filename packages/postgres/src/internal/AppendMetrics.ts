@@ -4,6 +4,7 @@
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Metric from "effect/Metric"
+import { binding } from "./boundMetric.ts"
 
 const groupSize = Metric.histogram("composable_append_group_size", {
   description: "Appends in one commit, by schema",
@@ -42,10 +43,7 @@ export interface AppendMetrics {
 
 /** The metrics of the store on this schema, in the registry of the context. */
 export const make = (schema: string, context: Context.Context<never>): AppendMetrics => {
-  const of = <Input, State>(metric: Metric.Metric<Input, State>) => {
-    const own = Metric.withAttributes(metric, { schema })
-    return (input: Input) => own.updateUnsafe(input, context)
-  }
+  const of = binding(context, { schema })
   const size = of(groupSize)
   const waits = of(queued)
   const lasted = of(duration)

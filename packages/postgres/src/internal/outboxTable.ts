@@ -56,6 +56,10 @@ export const outboxTable = (schema: string): ReadonlyArray<string> => [
  * `claim_outbox` takes due entries of these kinds. The candidates of all kinds are merged, and locked from the oldest on
  * until there are enough; what another claim has locked is passed over. Were all candidates passed over, it looks further.
  * Candidates are looked up one by one, so that no plan joins them with all entries, whatever the statistics say. A row that was claimed by another since the statement began is looked at again when it is locked, and left out.
+ *
+ * What is looked up by its key must not name the condition of a partial index as that index does: a plan that was made
+ * when the outbox was empty might look it up there, among all that wait. To end a claim the token is enough, for who
+ * parks an entry gives it another.
  */
 export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
   `
@@ -116,7 +120,7 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
         SELECT locked.* FROM candidates c, LATERAL (
           SELECT o.global_position, o.index FROM ${schema}.outbox o
           WHERE o.global_position = c.global_position AND o.index = c.index
-            AND o.parked_at IS NULL AND o.free_at <= moment
+            AND (o.parked_at IS NULL) IS NOT FALSE AND o.free_at <= moment
           FOR UPDATE SKIP LOCKED
         ) AS locked LIMIT most - got
       LOOP
@@ -146,7 +150,7 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
   BEGIN
     FOR i IN 1 .. cardinality(positions) LOOP
       DELETE FROM ${schema}.outbox o
-        WHERE o.global_position = positions[i] AND o.index = indexes[i] AND o.token = tokens[i] AND o.parked_at IS NULL
+        WHERE o.global_position = positions[i] AND o.index = indexes[i] AND o.token = tokens[i]
         RETURNING o.global_position, o.index INTO global_position, index;
       IF FOUND THEN
         RETURN NEXT;

@@ -4,10 +4,12 @@
 import type * as EventStore from "@composable-ts/core/EventStore"
 import type { EventStoreError } from "@composable-ts/core/EventStoreError"
 import type { PgClient } from "@effect/sql-pg/PgClient"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { SqlError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Database from "./Database.ts"
+import { inRealTime, inTime } from "./inTime.ts"
+import type { Pipeline } from "./Pipeline.ts"
 import { resend } from "./sendGroup.ts"
 import { sqlState } from "./sqlState.ts"
 
@@ -32,13 +34,13 @@ const wrongIsolation = "25000"
  * been given another default isolation. The function tells; from then on it is called in a transaction that states its
  * isolation, for two round trips more.
  */
-export const makeCall = (client: PgClient) => {
+export const makeCall = (client: () => PgClient) => {
   type Values = ReadonlyArray<ReadonlyArray<unknown>>
   let readCommittedByDefault = true
 
   const inReadCommitted = (text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Values, SqlError> =>
     Effect.scoped(Effect.gen(function*() {
-      const connection = yield* client.reserve
+      const connection = yield* client().reserve
       yield* connection.executeUnprepared("BEGIN ISOLATION LEVEL READ COMMITTED", [], undefined)
       const values = yield* connection.executeValues(text, parameters).pipe(
         // A connection on which not even this can be said is lost, and its transaction with it.
@@ -51,15 +53,44 @@ export const makeCall = (client: PgClient) => {
   return (text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Values, SqlError> =>
     Effect.suspend(() =>
       readCommittedByDefault
-        ? Effect.catchIf(client.unsafe(text, parameters).values, (error) => sqlState(error) === wrongIsolation, () => {
-          readCommittedByDefault = false
-          return inReadCommitted(text, parameters)
-        })
+        ? Effect.catchIf(
+          client().unsafe(text, parameters).values,
+          (error) => sqlState(error) === wrongIsolation,
+          () => {
+            readCommittedByDefault = false
+            return inReadCommitted(text, parameters)
+          }
+        )
         : inReadCommitted(text, parameters)
     )
 }
 
 type Call = ReturnType<typeof makeCall>
+
+/**
+ * A call whose answer does not come in time counts as one whose connection was lost, which is what it mostly is: a network
+ * that drops everything says nothing, and TCP gives up after a quarter of an hour. Whoever appends holds off interruption
+ * while it does; giving up goes on all the same.
+ */
+export const answeredIn = (limit: Duration.Input, { client, giveUp }: Pipeline): (call: Call) => Call => {
+  const duration = Duration.fromInputUnsafe(limit)
+  return (call) => (text, parameters) =>
+    Effect.suspend(() => {
+      const by = client()
+      let isLate = false
+      const late = (): SqlError => {
+        isLate = true
+        const message = `no answer within ${Duration.format(duration)}`
+        return new SqlError({
+          reason: new ConnectionError({ cause: new Error(message), message, operation: "append" })
+        })
+      }
+      return Effect.tapError(
+        inRealTime(inTime(Effect.interruptible(call(text, parameters)), { duration, late })),
+        () => isLate ? giveUp(by) : Effect.void
+      )
+    })
+}
 
 /** Looks up what a command stored, as patiently as a group is sent. */
 export const makeStoredBy = (
