@@ -39,6 +39,18 @@ export const isContention = (error: unknown): boolean => {
   return isSqlError(reason) && reason.isRetryable && !isOutage(reason)
 }
 
+/**
+ * Whether a failure says nothing about the event that was to be applied: transactions in each other's way, a database that
+ * is away, out of disk, memory or luck, or that takes no writes since a failover. Another event would have fared no better.
+ */
+export const isBlameless = (error: unknown): boolean => {
+  const reason = reasonOf(error)
+  if (!isSqlError(reason)) return isOutage(error)
+  const state = sqlState(reason)
+  return isOutage(reason) || reason.isRetryable || state === "25006" ||
+    typeof state === "string" && (state.startsWith("53") || state.startsWith("58"))
+}
+
 /** Tries again, a few times, what failed because transactions were in each other's way. */
 export const throughContention = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.retry(effect, { schedule: contention, while: isContention })
