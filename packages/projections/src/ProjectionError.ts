@@ -25,13 +25,13 @@ export class ProjectionFailed extends Schema.TaggedError<ProjectionFailed>()("Pr
 }
 
 /**
- * A handler ended the transaction that it was given, by a `COMMIT` or `ROLLBACK` of its own. Nothing of the event was
- * applied in it; what the handler wrote afterwards is not undone.
+ * A handler ended the transaction that it was given, by a `COMMIT` or `ROLLBACK` of its own. What it and the handlers of
+ * the events behind it in the batch have written since is not undone, so the projection stops, whatever its policy.
  */
 export class TransactionEnded extends Schema.TaggedError<TransactionEnded>()("TransactionEnded", {}) {
   override get message(): string {
-    return "a handler ended the transaction in which it ran. Take COMMIT and ROLLBACK out of it; to undo a part, nest " +
-      "SqlClient.withTransaction"
+    return "a handler ended the transaction in which it ran, and what was written after that is not undone. Take COMMIT " +
+      "and ROLLBACK out of it (to undo a part, nest SqlClient.withTransaction), and rebuild the read model as a new version"
   }
 }
 

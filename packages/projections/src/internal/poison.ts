@@ -38,7 +38,7 @@ import type { Held, Subscriber } from "../Lease.ts"
 import { ProjectionFailed, TransactionEnded } from "../ProjectionError.ts"
 import type { Subscription } from "../Subscription.ts"
 import { explain } from "./explain.ts"
-import { isBlameless } from "./failures.ts"
+import { isBlameless, isIndivisible } from "./failures.ts"
 import { schema } from "./schema.ts"
 
 /** Forgets all dead letters of a subscriber, in the caller's transaction. */
@@ -64,6 +64,9 @@ export interface Failure<in R, out S> {
     deed: Effect.Effect<unknown, E, R | SqlClient.SqlClient>
   ) => Effect.Effect<Mark | undefined, ProjectionFailed, S>
 }
+
+/** Whether a failure is no reason to pass over the event, and stops the projection whatever its policy. */
+const isFinal = (failed: ProjectionFailed): boolean => isBlameless(failed) || isIndivisible(failed)
 
 /** How long to be silent after a line about a failing event. */
 const silence = 1_000
@@ -220,7 +223,7 @@ export const make = <R>(subscription: Subscription<R>, held: Held, who: string) 
     { failed, leaving, page, pass }: Failure<R, S>
   ): Effect.Effect<Mark | undefined, ProjectionFailed, S> => {
     const event = page.events[0]
-    if (event === undefined || isBlameless(failed)) return Effect.fail(failed)
+    if (event === undefined || isFinal(failed)) return Effect.fail(failed)
     const which = `${who}: the event at global position ${page.position}, ${event.type} of stream ${event.streamId},`
     let tries = 0
     const again = Effect.suspend(() => tries++ === 0 ? Effect.fail(failed) : pass(apply(page))).pipe(
@@ -229,13 +232,13 @@ export const make = <R>(subscription: Subscription<R>, held: Held, who: string) 
           retry,
           ({ input }) => say(`${which} could not be applied, and is tried again: ${explain(input.cause)}`)
         ),
-        while: (error) => !isBlameless(error)
+        while: (error) => !isFinal(error)
       })
     )
     // Who shall leave does not wait for the schedule; what is under way is rolled back.
     return Effect.raceFirst(again, Effect.as(leaving.await, undefined)).pipe(
       Effect.catchTag("ProjectionFailed", (last) => {
-        if (poison._tag === "Stop" || isBlameless(last)) return Effect.fail(last)
+        if (poison._tag === "Stop" || isFinal(last)) return Effect.fail(last)
         return pass(record(event, last, tries)).pipe(
           Effect.mapError((unwritten) =>
             isBlameless(unwritten) ? unwritten : new ProjectionFailed({

@@ -24,7 +24,7 @@ import {
   ProjectionFailed
 } from "../ProjectionError.ts"
 import type { Subscription } from "../Subscription.ts"
-import { isContention, isOutage, throughContention, throughOutages } from "./failures.ts"
+import { isIndivisible, throughContention, throughOutages } from "./failures.ts"
 import * as Poisoned from "./poison.ts"
 
 /** What a worker and its surroundings tell each other. */
@@ -121,7 +121,7 @@ export const work = <R>(
         if (size === 1) {
           return queues.settle({ failed, page, leaving, pass: (deed) => pass(mark, page, deed) })
         }
-        if (isContention(failed) || isOutage(failed)) return Effect.fail(failed)
+        if (isIndivisible(failed)) return Effect.fail(failed)
         return Effect.flatMap(
           read(mark.position, Math.floor(size / 2)),
           (half) => Effect.andThen(sameLog(held, mark, half), apply(mark, half))
