@@ -145,10 +145,8 @@ describe("DeadLetter", () => {
       assert.deepStrictEqual(yield* DeadLetter.parked(Chains.main), [])
       yield* Chains.append("a", "b")
       yield* Projection.catchUp(projection)
-      const gone: ReadonlyArray<bigint> = [1n, 3n, 4n, 5n]
-      yield* Chains.verify(({ globalPosition }) => gone.includes(globalPosition))
-      // The last one of a stream unparks it.
-      yield* Projection.catchUp({ ...projection, name: "chains" })
+      const gone = new Set([1n, 3n, 4n, 5n])
+      yield* Chains.verify(({ globalPosition }) => gone.has(globalPosition))
       assert.deepStrictEqual(yield* briefly, [])
     }).pipe(Effect.provide(database)))
 

@@ -10,7 +10,7 @@ import { ProjectionFailed, TransactionEnded } from "@composable-ts/projections/P
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Fiber, Layer, Logger, Redacted, Schedule } from "effect"
+import { Cause, Deferred, Effect, Fiber, Layer, Logger, Redacted, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -250,16 +250,16 @@ describe("T41: a failure that passes", () => {
       ])
     }).pipe(Effect.provide(quiet)))
 
-  it.live("a thousand events that fail do not flood the log", () =>
+  it.live("many events that fail do not flood the log", () =>
     Effect.gen(function*() {
       const lines: Array<string> = []
-      yield* appendMany(300)
+      yield* appendMany(60)
       const started = Date.now()
       yield* Projection.catchUp(Chains.chains(() => Effect.fail("all"), { poison: Poison.skip })).pipe(
         Effect.provide(logging(lines))
       )
       const seconds = (Date.now() - started) / 1_000
-      assert.lengthOf(yield* letters, 300)
+      assert.lengthOf(yield* letters, 60)
       assert.isAtMost(lines.length, 2 + seconds)
       assert.strictEqual((yield* Chains.state).total, 0)
     }).pipe(Effect.provide(quiet)))
@@ -324,6 +324,45 @@ describe("processes that park", () => {
       }).pipe(Effect.provide(quiet)),
     20_000 + rounds * 4_000
   )
+})
+
+describe("a replay that comes to its end while the worker puts another event of the stream aside", () => {
+  for (const isolation of ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]) {
+    it.live(`waits for it, and applies that, too, at ${isolation}`, () =>
+      Effect.gen(function*() {
+        const aside = yield* Deferred.make<void>()
+        const commit = yield* Deferred.make<void>()
+        const parking = Chains.chains(failsAt(1n), { poison: Poison.park })
+        const projection = {
+          ...parking,
+          // Nothing is written: the row that all streams share would be in the replay's way, or the replay in its.
+          apply: (events: readonly [RecordedEvent, ...ReadonlyArray<RecordedEvent>]) =>
+            events[0].globalPosition === 3n
+              ? Effect.andThen(Deferred.succeed(aside, undefined), Deferred.await(commit))
+              : parking.apply(events)
+        }
+        yield* Chains.append("a")
+        yield* Projection.catchUp(projection)
+        // The second event of a is put aside in the transaction in which that of b is being applied.
+        yield* Chains.append("a", "b")
+        const worker = yield* Effect.forkChild(Projection.catchUp(projection))
+        yield* Deferred.await(aside)
+        const replay = yield* Effect.forkChild(DeadLetter.replay(Chains.chains(healthy), "votes-a"))
+        const waits = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+        while ((yield* sql(waits)).length === 0 && replay.pollUnsafe() === undefined) yield* Effect.sleep(2)
+        yield* Deferred.succeed(commit, undefined)
+        assert.strictEqual(yield* Fiber.join(replay), 2)
+        yield* Fiber.join(worker)
+        assert.deepStrictEqual(yield* letters, [])
+        assert.deepStrictEqual(yield* DeadLetter.parked(projection), [])
+        yield* Chains.append("a")
+        yield* Projection.catchUp(projection)
+        yield* Chains.verify(({ globalPosition }) => globalPosition === 3n)
+      }).pipe(
+        Effect.provideService(SqlClient.BeginTransaction, `BEGIN ISOLATION LEVEL ${isolation}`),
+        Effect.provide(quiet)
+      ))
+  }
 })
 
 describe("random poison, replays and discards", () => {
