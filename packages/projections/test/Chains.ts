@@ -59,9 +59,9 @@ const link = (recorded: RecordedEvent, choice: string) =>
     const sql = yield* SqlClient.SqlClient
     const piece = `${recorded.version}:${choice}`
     yield* sql`
+      WITH counted AS (UPDATE chain_total SET events = events + 1)
       INSERT INTO chains AS c VALUES (${recorded.streamId}, md5(${piece}))
       ON CONFLICT (stream) DO UPDATE SET chain = md5(c.chain || ${piece})`
-    yield* sql`UPDATE chain_total SET events = events + 1`
   })
 
 type Options = Partial<Pick<Projection.Declaration<never, never>, "poison" | "retry" | "partitions">>

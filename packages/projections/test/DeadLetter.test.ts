@@ -227,6 +227,35 @@ describe("DeadLetter", () => {
     }).pipe(Effect.provide(database)))
 })
 
+describe("a projection of several partitions", () => {
+  it.live("parks in each by itself, and Status counts by partition", () =>
+    Effect.gen(function*() {
+      const ids = Array.from({ length: 12 }, (_, i) => `${i}`)
+      yield* Chains.append(...ids, ...ids, ...ids)
+      const bad: Chains.Misdeed = ({ streamId, version }) =>
+        version === 1 && Number(streamId.slice(6)) % 2 === 0 ? Effect.fail("bad") : Effect.void
+      const projection = Chains.chains(bad, { poison: Poison.park, partitions: 3 })
+      yield* Projection.catchUp(projection)
+      const waits = ({ streamId, version }: RecordedEvent) => version > 0 && Number(streamId.slice(6)) % 2 === 0
+      yield* Chains.verify(waits)
+      const parts = yield* counts
+      const parked = yield* DeadLetter.parked(Chains.main)
+      assert.lengthOf(parked, 6)
+      assert.deepStrictEqual(
+        parts,
+        [0, 1, 2].map((partition) => {
+          const parkedStreams = parked.filter((stream) => stream.partition === partition).length
+          return { parkedStreams, parked: 2 * parkedStreams, skipped: 0 }
+        })
+      )
+      const replays = parked.map(({ streamId }) =>
+        DeadLetter.replay(Chains.chains(healthy, { partitions: 3 }), streamId)
+      )
+      assert.deepStrictEqual(yield* Effect.all(replays, { concurrency: 3 }), [2, 2, 2, 2, 2, 2])
+      yield* Chains.verify()
+    }).pipe(Effect.provide(database)))
+})
+
 describe("a tombstone of a parked stream", () => {
   it.live("is not kept waiting: what waits is erased, and its letters go", () =>
     Effect.gen(function*() {

@@ -185,12 +185,17 @@ export const make = <R>(subscription: Subscription<R>, held: Held, who: string) 
       return events.filter(({ streamId }) => !aside.has(streamId))
     })
 
-  /** A handler that swallows an error, or ends the transaction, must not be taken for one that succeeded. */
+  /**
+   * A handler that swallows an error, or ends the transaction, must not be taken for one that succeeded. Without the
+   * transaction there is no id of one, or the checkpoint is not where it was moved to; that it is gone is told later.
+   */
   const intact = ({ position }: LogPage) =>
     Effect.flatMap(
       query(
-        `SELECT FROM ${schema}.checkpoints WHERE projection = $1 AND version = $2 AND partition = $3
-         AND epoch = $4 AND position = $5 AND pg_current_xact_id_if_assigned() IS NOT NULL`,
+        `SELECT WHERE pg_current_xact_id_if_assigned() IS NOT NULL AND NOT EXISTS (
+           SELECT FROM ${schema}.checkpoints WHERE projection = $1 AND version = $2 AND partition = $3
+           AND (epoch <> $4 OR position <> $5)
+         )`,
         [partition, epoch, position]
       ),
       (rows) => rows.length === 1 ? Effect.void : Effect.fail(new TransactionEnded())
