@@ -88,7 +88,7 @@ const sparingly = () => {
 
 /** What one worker needs, for as long as it holds its lease. */
 export const make = <R>(subscription: Subscription<R>, held: Held, who: string) => {
-  const { epoch, name, partition, version } = held
+  const { name, partition, version } = held
   const { poison, retry } = subscription
   const key = [name, version] as const
   /** All parked streams of the partition, and maybe some that are not parked any more. */
@@ -194,9 +194,9 @@ export const make = <R>(subscription: Subscription<R>, held: Held, who: string) 
       query(
         `SELECT WHERE pg_current_xact_id_if_assigned() IS NOT NULL AND NOT EXISTS (
            SELECT FROM ${schema}.checkpoints WHERE projection = $1 AND version = $2 AND partition = $3
-           AND (epoch <> $4 OR position <> $5)
+           AND position <> $4
          )`,
-        [partition, epoch, position]
+        [partition, position]
       ),
       (rows) => rows.length === 1 ? Effect.void : Effect.fail(new TransactionEnded())
     )
