@@ -11,6 +11,7 @@ import * as Tombstone from "@composable-ts/core/Tombstone"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as Poison from "./Poison.ts"
 import * as Start from "./Start.ts"
 import * as Subscription from "./Subscription.ts"
 
@@ -40,6 +41,13 @@ export interface Declaration<E, R, TombstoneError = never, TombstoneServices = n
   /** Where to begin when it is run for the first time. Default: with the first event of the log. */
   readonly startFrom?: Start.Start | undefined
   /**
+   * How an event that cannot be applied is tried again, by itself and in a transaction of its own. Default: not at all.
+   * Contention and an absent database do not count as failures of an event, and are waited for in any case.
+   */
+  readonly retry?: Poison.Retry | undefined
+  /** What becomes of an event that cannot be applied, when it is not tried again. Default: `Poison.stop`. */
+  readonly poison?: Poison.Poison | undefined
+  /**
    * Forgets what the read model holds of a stream that a tombstone has erased. The log has tombstones of all streams,
    * whatever their category, in order with the events that are handled. Erased events are passed over; a read model that
    * was up to date has applied them before, and one that is rebuilt never sees them.
@@ -64,13 +72,23 @@ export type Handlers<Event extends Tag> = {
 }
 
 const common = <E, R>(
-  { name, partitions = 1, setUp, startFrom = Start.beginning, version }: Declaration<E, R, unknown, unknown>
+  {
+    name,
+    partitions = 1,
+    poison = Poison.stop,
+    retry = Poison.never,
+    setUp,
+    startFrom = Start.beginning,
+    version
+  }: Declaration<E, R, unknown, unknown>
 ) => ({
   name,
   version,
   setUp,
   partitions,
-  startFrom
+  startFrom,
+  retry,
+  poison
 })
 
 /** What a projection's handlers return, all together. */

@@ -1,21 +1,8 @@
 /**
  * Why a projection stopped.
  */
-import { toStringUnknown } from "effect/Inspectable"
 import * as Schema from "effect/Schema"
-
-/** What an error and the errors behind it say: the outermost of a database's tells little. */
-const explain = (error: unknown): string => {
-  const said = new Set<string>()
-  const seen = new Set<unknown>()
-  let cause = error
-  for (; cause instanceof Error && !seen.has(cause); cause = cause.cause) {
-    seen.add(cause)
-    said.add(cause.message || cause.name)
-  }
-  if (said.size === 0 || !(cause === undefined || cause instanceof Error)) said.add(toStringUnknown(cause, 0))
-  return [...said].join(": ")
-}
+import { explain } from "./internal/explain.ts"
 
 /**
  * An event could not be applied, or the projection not be set up. Nothing of it was, and the checkpoint stands before.
@@ -34,6 +21,49 @@ export class ProjectionFailed extends Schema.TaggedError<ProjectionFailed>()("Pr
       ? "could not be set up"
       : `stopped behind global position ${this.after}: it could not apply what follows up to ${this.upTo}`
     return `Projection ${this.projection} v${this.version} ${what}: ${explain(this.cause)}`
+  }
+}
+
+/**
+ * A handler ended the transaction that it was given, by a `COMMIT` or `ROLLBACK` of its own. What it and the handlers of
+ * the events behind it in the batch have written since is not undone, so the projection stops, whatever its policy.
+ */
+export class TransactionEnded extends Schema.TaggedError<TransactionEnded>()("TransactionEnded", {}) {
+  override get message(): string {
+    return "a handler ended the transaction in which it ran, and what was written after that is not undone. Take COMMIT " +
+      "and ROLLBACK out of it (to undo a part, nest SqlClient.withTransaction), and rebuild the read model as a new version"
+  }
+}
+
+/**
+ * A dead letter could not be applied this time either. It and those behind it stay as they were, with the new error; those
+ * before it were applied.
+ */
+export class ReplayFailed extends Schema.TaggedError<ReplayFailed>()("ReplayFailed", {
+  projection: Schema.String,
+  version: Schema.Int,
+  stream: Schema.String,
+  /** The event's global position. */
+  position: Schema.BigInt,
+  /** How many events this replay has applied before. */
+  applied: Schema.Int,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `Projection ${this.projection} v${this.version} could not apply the event at global position ` +
+      `${this.position} of stream ${this.stream} this time either, after ${this.applied} others: ${explain(this.cause)}`
+  }
+}
+
+/** There is no such dead letter: it was replayed or discarded meanwhile, or never written. */
+export class LetterMissing extends Schema.TaggedError<LetterMissing>()("LetterMissing", {
+  projection: Schema.String,
+  version: Schema.Int,
+  position: Schema.BigInt
+}) {
+  override get message(): string {
+    return `Projection ${this.projection} v${this.version} has no such dead letter at global position ${this.position}. ` +
+      `Was it replayed or discarded meanwhile? A parked event is replayed with its stream, not by itself.`
   }
 }
 

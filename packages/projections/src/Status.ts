@@ -25,6 +25,12 @@ export interface PartStatus extends Part {
   readonly epoch: bigint
   /** Why work on it stopped, unless the read model has moved since. */
   readonly error: { readonly message: string; readonly at: Date } | undefined
+  /** How many streams are parked: nothing of theirs is applied until somebody replays or discards, see `DeadLetter`. */
+  readonly parkedStreams: number
+  /** How many events wait in them. */
+  readonly parked: number
+  /** How many events were skipped, and neither replayed nor discarded since. */
+  readonly skipped: number
 }
 
 interface Row {
@@ -34,6 +40,9 @@ interface Row {
   readonly epoch: bigint | null
   readonly error: string | null
   readonly failed_at: Date | null
+  readonly parked_streams: number
+  readonly parked: number
+  readonly skipped: number
   readonly now: Date
 }
 
@@ -47,8 +56,15 @@ export const of = (
     const rows = yield* client.unsafe<Row>(
       `SELECT c.partition, c.position, l.epoch, clock_timestamp() AS now,
          CASE WHEN l.expires_at > clock_timestamp() THEN l.owner END AS owner,
-         CASE WHEN l.failed_at > c.updated_at THEN l.error END AS error, l.failed_at
-       FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition)
+         CASE WHEN l.failed_at > c.updated_at THEN l.error END AS error, l.failed_at,
+         (SELECT count(*)::int FROM ${schema}.parked_streams AS s WHERE s.projection = $1 AND s.version = $2
+           AND s.partition = c.partition) AS parked_streams, letters.parked, letters.skipped
+       FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition),
+       LATERAL (
+         SELECT count(*) FILTER (WHERE kind = 'parked')::int AS parked,
+           count(*) FILTER (WHERE kind = 'skipped')::int AS skipped
+         FROM ${schema}.dead_letters AS d WHERE d.projection = $1 AND d.version = $2 AND d.partition = c.partition
+       ) AS letters
        WHERE c.projection = $1 AND c.version = $2 ORDER BY c.partition`,
       [name, version]
     )
@@ -64,7 +80,10 @@ export const of = (
           lag: Duration.millis(next === undefined ? 0 : Math.max(0, row.now.getTime() - next.recordedAt)),
           owner: row.owner ?? undefined,
           epoch: row.epoch ?? 0n,
-          error: row.error === null || row.failed_at === null ? undefined : { message: row.error, at: row.failed_at }
+          error: row.error === null || row.failed_at === null ? undefined : { message: row.error, at: row.failed_at },
+          parkedStreams: row.parked_streams,
+          parked: row.parked,
+          skipped: row.skipped
         }))
     )
   })

@@ -33,11 +33,13 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Checkpoint from "./Checkpoint.ts"
 import { keyOf, partKey, plan } from "./internal/assignment.ts"
 import { patiently } from "./internal/failures.ts"
+import { forget } from "./internal/poison.ts"
 import * as Progress from "./internal/progress.ts"
 import { migrate } from "./internal/schema.ts"
 import { onNotification } from "./internal/signals.ts"
 import { type Ended, failsAs, nameOf, sameLog, work } from "./internal/worker.ts"
 import * as Lease from "./Lease.ts"
+import type * as Poison from "./Poison.ts"
 import { CheckpointMissing, DuplicateProjection, LeaseLost, PartitionsChanged } from "./ProjectionError.ts"
 import * as Start from "./Start.ts"
 
@@ -48,6 +50,10 @@ export interface Subscription<out R> extends Lease.Subscriber {
   /** Into how many parts the log's streams are divided, each read in order, all at the same time. */
   readonly partitions: number
   readonly startFrom: Start.Start
+  /** How an event that cannot be applied is tried again. */
+  readonly retry: Poison.Retry
+  /** What becomes of it then. */
+  readonly poison: Poison.Poison
   /** Runs once, in one transaction with the first checkpoints. */
   readonly setUp: Effect.Effect<void, unknown, R>
   /** Applies some events, in order of global position, in the transaction that moves the checkpoint. */
@@ -83,7 +89,8 @@ const prepare = <R>(subscription: Subscription<R>) =>
       const from = yield* Start.markOf(subscription.startFrom)
       yield* sql.withTransaction(
         Effect.flatMap(checkpoints.begin(subscription, declared, from), (isNew) =>
-          isNew ? subscription.setUp : Effect.void)
+          // Letters of an earlier life, whose checkpoints were deleted, are nothing to this one.
+          isNew ? Effect.andThen(forget(subscription), subscription.setUp) : Effect.void)
       ).pipe(failsAs(subscription, beforeFirst))
       begun = yield* checkpoints.read(subscription)
     }
@@ -280,8 +287,8 @@ const needing = <A, R>(effect: Effect.Effect<A, Stopped, unknown>) => effect as 
  * Keeps read models up to date for as long as the fiber runs: catches up, then is woken by appends. While a database is
  * away it waits. Any number of processes may run the same subscriptions; they share the work, see above.
  *
- * A subscription stops in this process when an event cannot be applied; the read model then stands right before it, and
- * other processes that run it try in turn. Others go on. It fails when none is left, with the reason of the first; and at
+ * A subscription stops in this process when an event cannot be applied, unless its `poison` says otherwise; the read model
+ * then stands right before it, and other processes that run it try in turn. Others go on. It fails when none is left, with the reason of the first; and at
  * once, with `DuplicateProjection`, when two have one name and version.
  */
 export const run = <S extends Several>(

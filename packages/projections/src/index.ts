@@ -3,7 +3,9 @@
  */
 export * as Checkpoint from "./Checkpoint.ts"
 export * as Consistency from "./Consistency.ts"
+export * as DeadLetter from "./DeadLetter.ts"
 export * as Lease from "./Lease.ts"
+export * as Poison from "./Poison.ts"
 export * as Projection from "./Projection.ts"
 export * as ProjectionError from "./ProjectionError.ts"
 export * as Start from "./Start.ts"

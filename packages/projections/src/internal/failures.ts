@@ -7,7 +7,7 @@ import { hasProperty } from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import { MigrationError } from "effect/sql/Migrator"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
-import { ProjectionFailed } from "../ProjectionError.ts"
+import { ProjectionFailed, TransactionEnded } from "../ProjectionError.ts"
 
 /** While the database is away there is nothing to do but to wait for it. */
 const outage = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")])
@@ -38,6 +38,25 @@ export const isContention = (error: unknown): boolean => {
   const reason = reasonOf(error)
   return isSqlError(reason) && reason.isRetryable && !isOutage(reason)
 }
+
+/**
+ * Whether a failure says nothing about the event that was to be applied: transactions in each other's way, a database that
+ * is away, out of disk, memory or luck, or that takes no writes since a failover. Another event would have fared no better.
+ */
+export const isBlameless = (error: unknown): boolean => {
+  const reason = reasonOf(error)
+  if (!isSqlError(reason)) return isOutage(error)
+  const state = sqlState(reason)
+  return isOutage(reason) || reason.isRetryable || state === "25006" ||
+    typeof state === "string" && (state.startsWith("53") || state.startsWith("58"))
+}
+
+/**
+ * Whether nothing is gained by a smaller batch: what would have failed anything; and a handler that ended its transaction,
+ * whose successors in the batch wrote without one, and would write again.
+ */
+export const isIndivisible = (failed: ProjectionFailed): boolean =>
+  isContention(failed) || isOutage(failed) || failed.cause instanceof TransactionEnded
 
 /** Tries again, a few times, what failed because transactions were in each other's way. */
 export const throughContention = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

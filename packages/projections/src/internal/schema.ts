@@ -53,6 +53,45 @@ const migrations = Migrator.fromRecord({
       PRIMARY KEY (projection, version, member)
     ) WITH (fillfactor = 50)`,
     `COMMENT ON TABLE ${schema}.members IS 'The processes that run a projection, or stand by to.'`
+  ),
+  "0003_dead_letters": statements(
+    `CREATE TABLE ${schema}.parked_streams (
+      projection text COLLATE "C" NOT NULL,
+      version integer NOT NULL,
+      stream text COLLATE "C" NOT NULL,
+      partition integer NOT NULL,
+      parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+      PRIMARY KEY (projection, version, stream)
+    )`,
+    `COMMENT ON TABLE ${schema}.parked_streams IS
+      'Streams of which a projection applies no event until their parked letters were replayed or discarded.'`,
+    `CREATE TABLE ${schema}.dead_letters (
+      projection text COLLATE "C" NOT NULL,
+      version integer NOT NULL,
+      position bigint NOT NULL,
+      partition integer NOT NULL,
+      kind text NOT NULL CHECK (kind IN ('parked', 'skipped')),
+      stream text COLLATE "C" NOT NULL,
+      stream_version integer NOT NULL,
+      event_type text NOT NULL,
+      event_id uuid NOT NULL,
+      error text,
+      attempts integer NOT NULL,
+      written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+      failed_at timestamptz,
+      PRIMARY KEY (projection, version, position)
+    )`,
+    `CREATE INDEX dead_letters_stream ON ${schema}.dead_letters (projection, version, stream, position)`,
+    `COMMENT ON TABLE ${schema}.dead_letters IS
+      'Events that a projection has passed over and not applied. Their content is in the log, at the same position.'`,
+    `COMMENT ON COLUMN ${schema}.dead_letters.position IS 'The event''s global position.'`,
+    `COMMENT ON COLUMN ${schema}.dead_letters.kind IS
+      'parked: waits, with all later events of its stream, to be replayed in order. skipped: the later ones were applied.'`,
+    `COMMENT ON COLUMN ${schema}.dead_letters.error IS
+      'Why it could not be applied when it was tried last; null when it only waits behind another event of its stream.'`,
+    `COMMENT ON COLUMN ${schema}.dead_letters.attempts IS 'How often it was tried on its own, replays included.'`,
+    `COMMENT ON COLUMN ${schema}.dead_letters.written_at IS 'When the projection passed over it.'`,
+    `COMMENT ON COLUMN ${schema}.dead_letters.failed_at IS 'When it was tried last; null when it never was.'`
   )
 })
 

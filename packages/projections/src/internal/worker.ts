@@ -8,7 +8,6 @@
  */
 import { EventStore, type LogPage, type ReadAllOptions } from "@composable-ts/core/EventStore"
 import type { LogReadError } from "@composable-ts/core/EventStoreError"
-import { isReadonlyArrayNonEmpty as isNonEmpty } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -25,7 +24,8 @@ import {
   ProjectionFailed
 } from "../ProjectionError.ts"
 import type { Subscription } from "../Subscription.ts"
-import { isContention, isOutage, throughContention, throughOutages } from "./failures.ts"
+import { isIndivisible, throughContention, throughOutages } from "./failures.ts"
+import * as Poisoned from "./poison.ts"
 
 /** What a worker and its surroundings tell each other. */
 export interface Surroundings {
@@ -86,7 +86,24 @@ export const work = <R>(
   const read = (after: bigint, limit = batchSize) =>
     Effect.flatMap(EventStore, (events) => events.readAll({ after, limit, ...filter }))
 
-  const claim = throughContention(Effect.flatMap(Checkpoints, (checkpoints) => checkpoints.claim(held)))
+  const queues = Poisoned.make(subscription, held, nameOf(held))
+
+  const claim = throughContention(
+    Effect.flatMap(Checkpoints, (checkpoints) => Effect.tap(checkpoints.claim(held), queues.load))
+  )
+
+  /** Moves the checkpoint over a page, and does in the same transaction what belongs to it; see {@link apply}. */
+  const pass = <E>(mark: Mark, page: LogPage, deed: Effect.Effect<unknown, E, R | SqlClient.SqlClient>) =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const checkpoints = yield* Checkpoints
+      return yield* sql.withTransaction(Effect.gen(function*() {
+        // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
+        if (!(yield* checkpoints.advance(held, mark, endOf(page)))) return undefined
+        yield* deed
+        return endOf(page)
+      })).pipe(failsAs(held, { after: mark.position, upTo: page.position }), throughContention)
+    })
 
   /** Applies a page. Tells how far the read model is then; `undefined` when the checkpoint was not where it should be. */
   const apply = (
@@ -97,21 +114,14 @@ export const work = <R>(
     Ended,
     R | EventStore | SqlClient.SqlClient | Checkpoints
   > =>
-    Effect.gen(function*() {
-      const sql = yield* SqlClient.SqlClient
-      const checkpoints = yield* Checkpoints
-      const { events, position } = page
-      return yield* sql.withTransaction(Effect.gen(function*() {
-        // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
-        if (!(yield* checkpoints.advance(held, mark, endOf(page)))) return undefined
-        if (isNonEmpty(events)) yield* subscription.apply(events)
-        return endOf(page)
-      })).pipe(failsAs(held, { after: mark.position, upTo: position }), throughContention)
-    }).pipe(
+    pass(mark, page, queues.apply(page)).pipe(
       // Of a batch that fails, what stands before the culprit is applied, and then that alone is named.
       Effect.catchTag("ProjectionFailed", (failed) => {
         const size = Number(failed.upTo - failed.after)
-        if (size === 1 || isContention(failed) || isOutage(failed)) return Effect.fail(failed)
+        if (size === 1) {
+          return queues.settle({ failed, page, leaving, pass: (deed) => pass(mark, page, deed) })
+        }
+        if (isIndivisible(failed)) return Effect.fail(failed)
         return Effect.flatMap(
           read(mark.position, Math.floor(size / 2)),
           (half) => Effect.andThen(sameLog(held, mark, half), apply(mark, half))

@@ -5,8 +5,10 @@ import type { EventStore } from "@composable-ts/core/EventStore"
 import type { Recorded } from "@composable-ts/core/History"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import type { PgClient } from "@effect/sql-pg"
-import { Context, Data, Effect } from "effect"
+import { Context, Data, Effect, Schedule } from "effect"
+import * as Poison from "../../src/Poison.ts"
 import * as Projection from "../../src/Projection.ts"
+import type { ProjectionFailed } from "../../src/ProjectionError.ts"
 import { Votes } from "../Votes.ts"
 
 class Mailer extends Context.Service<Mailer, { readonly send: Effect.Effect<void> }>()("test/Mailer") {}
@@ -111,4 +113,26 @@ Projection.defineBatch(Votes, {
   events: ["Voted"],
   // @ts-expect-error: notes are not among the batch's events
   handle: (events) => Effect.forEach(events, ({ event }) => Effect.log(event.text))
+})
+
+// A schedule for retries is told the failure, and needs no services.
+Projection.define(Votes, {
+  ...base,
+  poison: Poison.park,
+  retry: Schedule.tap(Schedule.identity<ProjectionFailed>(), ({ input }) => Effect.log(input.upTo)),
+  on: {}
+})
+
+Projection.define(Votes, {
+  ...base,
+  // @ts-expect-error: nobody provides the pager
+  retry: Schedule.tap(Schedule.recurs(3), () => Effect.flatMap(Pager, ({ page }) => page)),
+  on: {}
+})
+
+Projection.define(Votes, {
+  ...base,
+  // @ts-expect-error: a policy is one of the module's values
+  poison: "park",
+  on: {}
 })
