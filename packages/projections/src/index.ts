@@ -3,6 +3,7 @@
  */
 export * as Checkpoint from "./Checkpoint.ts"
 export * as Consistency from "./Consistency.ts"
+export * as Forward from "./Forward.ts"
 export * as Lease from "./Lease.ts"
 export * as Projection from "./Projection.ts"
 export * as ProjectionError from "./ProjectionError.ts"

@@ -26,6 +26,7 @@ import {
 } from "../ProjectionError.ts"
 import type { Subscription } from "../Subscription.ts"
 import { isContention, isOutage, throughContention, throughOutages } from "./failures.ts"
+import { delivering } from "./handOver.ts"
 
 /** What a worker and its surroundings tell each other. */
 export interface Surroundings {
@@ -119,6 +120,8 @@ export const work = <R>(
       })
     )
 
+  const step = delivering(subscription, held, leaving, apply)
+
   const follow = (appended: Effect.Effect<void>) =>
     Effect.gen(function*() {
       let mark = yield* claim
@@ -130,7 +133,7 @@ export const work = <R>(
         yield* sameLog(held, mark, page)
         if (page.position > mark.position) {
           if (page.position < page.head) next = yield* Effect.forkChild(read(page.position))
-          const reached = yield* apply(mark, page)
+          const reached = yield* step(mark, page)
           mark = reached ?? (yield* claim)
           moved(held, mark.position)
           if (mark.position !== page.position) {
