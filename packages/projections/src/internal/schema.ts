@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import { messageTables } from "./messageTable.ts"
 
 export const schema = "composable"
 
@@ -53,7 +54,8 @@ const migrations = Migrator.fromRecord({
       PRIMARY KEY (projection, version, member)
     ) WITH (fillfactor = 50)`,
     `COMMENT ON TABLE ${schema}.members IS 'The processes that run a projection, or stand by to.'`
-  )
+  ),
+  "0005_messages": statements(...messageTables(schema))
 })
 
 /** Makes the tables, if they are missing. Any number of processes may do so at once. */
