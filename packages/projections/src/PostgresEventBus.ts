@@ -29,9 +29,10 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { MigrationError } from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -154,11 +155,21 @@ export const make = (
           Context.omit(client.transactionService)(context) as typeof context
       )
 
-    const wakeUps = yield* PubSub.sliding<void>(1)
-    const wakeAll = () => void PubSub.publishUnsafe(wakeUps, undefined)
+    const sleepers = new Set<Latch.Latch>()
+    const wakeAll = () => sleepers.forEach((latch) => latch.openUnsafe())
     yield* onNotification(client, publishing.channel, wakeAll)
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(lookAfter), Effect.sync(wakeAll))))
-    const listening = Effect.map(PubSub.subscribe(wakeUps), (wakes) => PubSub.take(wakes))
+    const listening = Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const latch = Latch.makeUnsafe()
+          sleepers.add(latch)
+          return latch
+        }),
+        (latch) => Effect.sync(() => sleepers.delete(latch))
+      ),
+      (latch) => Effect.andThen(latch.await, Effect.sync(() => void latch.closeUnsafe()))
+    )
 
     const retention = Duration.fromInputUnsafe(keep)
     const trimAll = patiently("Event bus")(trim(client, retention)).pipe(
@@ -167,6 +178,7 @@ export const make = (
     )
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(trimAfter), trimAll)))
 
+    const turn = yield* Semaphore.make(1)
     const publish = yield* publishing.make(client)
     const log = messageLog.make(client, listening)
 
@@ -176,7 +188,7 @@ export const make = (
         const arrival = yield* listening
         const { group } = subscription
         const next = yield* apart(
-          group === undefined ? alone(client, subscription) : together(client, group, subscription, time)
+          group === undefined ? alone(client, subscription) : together(client, group, subscription, { time, turn })
         )
         yield* Effect.addFinalizer(() => Deferred.succeed(closed, undefined))
         const take: Effect.Effect<EventBus.Delivery, EventBusError | Cause.Done> = Effect.gen(function*() {

@@ -5,4 +5,4 @@ import * as PostgresEventBus from "../src/PostgresEventBus.ts"
 
 const bus = PostgresEventBus.layer().pipe(Layer.provideMerge(TestDatabase.layer))
 
-EventBusContract.suite("PostgresEventBus", bus)
+EventBusContract.suite("PostgresEventBus", bus, { eachCase: 20_000 })

@@ -9,6 +9,7 @@ import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type * as Semaphore from "effect/Semaphore"
 import type { SqlError } from "effect/sql/SqlError"
 import { patiently } from "./failures.ts"
 import { deliveryOf, type MessageRow } from "./messageLog.ts"
@@ -144,7 +145,11 @@ export const together = (
   client: PgClient,
   name: string,
   subscription: Subscription,
-  time: Duration.Duration
+  { time, turn }: {
+    readonly time: Duration.Duration
+    /** One member of this process at a time takes: they would only get into each other's way. */
+    readonly turn: Semaphore.Semaphore
+  }
 ): Effect.Effect<Next<SqlError>, SqlError | InvalidSubscription, Scope.Scope> =>
   Effect.gen(function*() {
     const { capacity, strategy, topics } = subscription
@@ -212,5 +217,5 @@ export const together = (
       })
     )
     // What was taken is gone for the others: so it is not cut off in between.
-    return Effect.uninterruptible(next)
+    return turn.withPermits(1)(Effect.uninterruptible(next))
   })

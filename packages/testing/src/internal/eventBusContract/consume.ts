@@ -8,6 +8,9 @@ import assert from "node:assert/strict"
 import { counted, freshId } from "../eventStoreContract/fixture.ts"
 import { type Case, counts, freshName, numbered, numbers, publishAll } from "./fixture.ts"
 
+/** A pause between two looks, in which a bus gets on that is not only in this process. */
+const moment = Effect.sleep(1)
+
 /** What a group has handled: each number as often as a handler succeeded with it. */
 class Handled {
   readonly #seen: Array<number> = []
@@ -19,7 +22,7 @@ class Handled {
   /** Waits until a number was handled. */
   readonly until = (count: number) =>
     Effect.gen({ self: this }, function*() {
-      while (!this.#seen.includes(count)) yield* Effect.yieldNow
+      while (!this.#seen.includes(count)) yield* moment
     })
 }
 
@@ -31,6 +34,15 @@ const publishKeyed = (bus: Service, topic: string, key: string, numbers: Readonl
 const sorted = (all: ReadonlyArray<number>): ReadonlyArray<number> => all.toSorted((a, b) => a - b)
 const twice: Schedule.Schedule<unknown, unknown> = Schedule.recurs(1)
 
+/** Nobody is told when a group begins, so it is told until it has heard. */
+const untilHeard = (bus: Service, topic: string, handled: Handled) =>
+  Effect.gen(function*() {
+    const tell = Effect.andThen(Effect.suspend(() => bus.publish(topic, numbered(-1))), Effect.sleep(20))
+    const telling = yield* Effect.forkScoped(Effect.forever(tell))
+    yield* handled.until(-1)
+    yield* Fiber.interrupt(telling)
+  })
+
 /** A group that exists, of a topic of its own, and what it has handled; each call of `member` adds one. */
 const found = (bus: Service, options: Partial<ConsumeOptions> = {}) =>
   Effect.gen(function*() {
@@ -40,12 +52,7 @@ const found = (bus: Service, options: Partial<ConsumeOptions> = {}) =>
     const member = (handle: Handler<never> = handled.add) =>
       Effect.forkScoped(bus.consume([topic], { group, retry: twice, ...options }, handle))
     const first = yield* member()
-    // Nobody is told when the group begins, so it is told until it has heard.
-    const telling = yield* Effect.forkScoped(Effect.forever(bus.publish(topic, numbered(-1))))
-    yield* handled.until(-1)
-    yield* Fiber.interrupt(telling)
-    yield* bus.publish(topic, numbered(-2))
-    yield* handled.until(-2)
+    yield* untilHeard(bus, topic, handled)
     return { topic, group, handled, member, first }
   })
 
@@ -107,9 +114,7 @@ export const consumeCases: ReadonlyArray<Case> = [
         const handled = new Handled()
         const group = freshName()
         yield* Effect.forkScoped(bus.consume([one.topic], { group }, handled.add))
-        const telling = yield* Effect.forkScoped(Effect.forever(bus.publish(one.topic, numbered(-1))))
-        yield* handled.until(-1)
-        yield* Fiber.interrupt(telling)
+        yield* untilHeard(bus, one.topic, handled)
         yield* publishKeyed(bus, one.topic, "k", numbers(30))
         for (const group of [one.handled, handled]) {
           yield* group.until(29)
@@ -138,9 +143,7 @@ export const consumeCases: ReadonlyArray<Case> = [
         yield* handled.until(3)
         const later = new Handled()
         yield* Effect.forkScoped(bus.consume([topic], { group: freshName() }, later.add))
-        const telling = yield* Effect.forkScoped(Effect.forever(bus.publish(topic, numbered(-1))))
-        yield* later.until(-1)
-        yield* Fiber.interrupt(telling)
+        yield* untilHeard(bus, topic, later)
         yield* publishKeyed(bus, topic, "k", [4])
         yield* later.until(4)
         assert.deepEqual(later.numbers, [4])
@@ -192,7 +195,7 @@ export const consumeCases: ReadonlyArray<Case> = [
         let taken = false
         const stuck = yield* member(() => Effect.andThen(Effect.sync(() => (taken = true)), Effect.never))
         yield* publishKeyed(bus, topic, "k", numbers(3))
-        while (!taken) yield* Effect.yieldNow
+        while (!taken) yield* moment
         yield* Fiber.interrupt(stuck)
         yield* member()
         yield* handled.until(2)
