@@ -196,7 +196,7 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
   ],
   [
     "has every member of a group that consumes handle every message",
-    /share its messages/,
+    /keeps its place/,
     (bus) => {
       let members = 0
       return {

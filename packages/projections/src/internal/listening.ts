@@ -48,9 +48,7 @@ interface Page {
 const readPage = (
   client: PgClient,
   topics: ReadonlyArray<string>,
-  seen: bigint,
-  limit: number,
-  direction: "ASC" | "DESC"
+  { direction, limit, seen }: { readonly seen: bigint; readonly limit: number; readonly direction: "ASC" | "DESC" }
 ) =>
   client.unsafe<Page>(
     `SELECT l.head, l.trimmed, m.* FROM ${log} AS l LEFT JOIN LATERAL (
@@ -76,7 +74,7 @@ export const alone = (
         : capacity - waiting.length
     const look = Effect.gen(function*() {
       const limit = room()
-      const page = yield* readPage(client, topics, seen, limit, strategy === "sliding" ? "DESC" : "ASC")
+      const page = yield* readPage(client, topics, { seen, limit, direction: strategy === "sliding" ? "DESC" : "ASC" })
       const { head = seen, trimmed = 0n } = page[0] ?? {}
       if (trimmed > seen) return yield* Effect.fail(new FellBehind(seen, trimmed))
       const came = page.flatMap(({ message, position, topic }) =>

@@ -62,6 +62,16 @@ const insert = (client: PgClient, group: ReadonlyArray<Waiting>) =>
     ]
   )
 
+/** A message as it waits; throws when it is no JSON. */
+const toStore = (topic: string, message: Message): Waiting => ({
+  topic,
+  id: JSON.stringify(message.id),
+  key: JSON.stringify(message.key),
+  hash: hashOf(message.key),
+  body: bodyOf(message),
+  done: Deferred.makeUnsafe()
+})
+
 /** Publishes through a client. */
 export const make = (
   client: PgClient
@@ -80,15 +90,6 @@ export const make = (
       })
 
     const storeAll = Effect.uninterruptible(Effect.suspend(() => store(takeGroup(waiting))))
-
-    const toStore = (topic: string, message: Message): Waiting => ({
-      topic,
-      id: JSON.stringify(message.id),
-      key: JSON.stringify(message.key),
-      hash: hashOf(message.key),
-      body: bodyOf(message),
-      done: Deferred.makeUnsafe()
-    })
 
     return (topic, message) =>
       Effect.gen(function*() {
