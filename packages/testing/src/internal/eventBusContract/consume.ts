@@ -1,6 +1,7 @@
 import type { ConsumeOptions, Delivery, Handler, Service } from "@composable-ts/core/EventBus"
 import { DeliveryFailed, InvalidSubscription, InvalidTopic } from "@composable-ts/core/EventBusError"
 import * as Message from "@composable-ts/core/Message"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
@@ -55,6 +56,9 @@ const found = (bus: Service, options: Partial<ConsumeOptions> = {}) =>
     yield* untilHeard(bus, topic, handled)
     return { topic, group, handled, member, first }
   })
+
+const refusal = (bus: Service, topics: ReadonlyArray<string>, options: ConsumeOptions) =>
+  Effect.flip(bus.consume(topics, options, () => Effect.void))
 
 export const consumeCases: ReadonlyArray<Case> = [
   {
@@ -192,10 +196,10 @@ export const consumeCases: ReadonlyArray<Case> = [
       Effect.gen(function*() {
         const { first, handled, member, topic } = yield* found(bus)
         yield* Fiber.interrupt(first)
-        let taken = false
-        const stuck = yield* member(() => Effect.andThen(Effect.sync(() => (taken = true)), Effect.never))
+        const taken = yield* Deferred.make<void>()
+        const stuck = yield* member(() => Effect.andThen(Deferred.succeed(taken, undefined), Effect.never))
         yield* publishKeyed(bus, topic, "k", numbers(3))
-        while (!taken) yield* moment
+        yield* Deferred.await(taken)
         yield* Fiber.interrupt(stuck)
         yield* member()
         yield* handled.until(2)
@@ -218,15 +222,13 @@ export const consumeCases: ReadonlyArray<Case> = [
     name: "consume: refuses names that are none, no topics, and a concurrency that handles nothing",
     check: (bus) =>
       Effect.gen(function*() {
-        const attempt = (topics: ReadonlyArray<string>, options: ConsumeOptions) =>
-          Effect.flip(bus.consume(topics, options, () => Effect.void))
-        assert.ok((yield* attempt(["two words"], { group: "g" })) instanceof InvalidTopic)
+        assert.ok((yield* refusal(bus, ["two words"], { group: "g" })) instanceof InvalidTopic)
         for (
           const error of [
-            yield* attempt([], { group: "g" }),
-            yield* attempt(["t"], { group: "two words" }),
-            yield* attempt(["t"], { group: "g", concurrency: 0 }),
-            yield* attempt(["t"], { group: "g", concurrency: 1.5 })
+            yield* refusal(bus, [], { group: "g" }),
+            yield* refusal(bus, ["t"], { group: "two words" }),
+            yield* refusal(bus, ["t"], { group: "g", concurrency: 0 }),
+            yield* refusal(bus, ["t"], { group: "g", concurrency: 1.5 })
           ]
         ) assert.ok(error instanceof InvalidSubscription, String(error))
       })
