@@ -156,6 +156,8 @@ export interface Service {
  * - A group of those who {@link Service.consume} handles each message at least once, those of one key in order. It is not
  *   the group of this name of those who listen.
  *
+ * A bus that stores its messages may take one that is published again under its id, on the same topic, for the same one.
+ *
  * What no bus promises: that messages of different publishers or topics keep their order, and that a message is handled
  * by those who listen. Receivers compare {@link Message.id}s where a second delivery would harm.
  *

@@ -27,7 +27,7 @@ export const messageCases: ReadonlyArray<Case> = [
         const messages = [
           Message.make(noted("bare"), { id: freshId(), time: 0 }),
           Message.make(noted("full"), { ...context, correlationId: "conversation 1", causationId: "command 2" }),
-          Message.make(noted("in order"), { ...context, key: "order-1\0" }),
+          Message.make(noted("in order"), { ...context, id: freshId(), key: "order-1\0" }),
           Message.ofRecorded({
             streamId: freshStream(),
             version: 3,
