@@ -6,9 +6,12 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
+  type ConsumeError,
+  type DeliveryFailed,
   type EventBusError,
   InvalidSubscription,
   InvalidTopic,
@@ -39,6 +42,34 @@ export interface SubscribeOptions {
   readonly group?: string | undefined
 }
 
+/** How to consume: as a member of a group that handles each message at least once. */
+export interface ConsumeOptions {
+  /** The group; its members all ask for the same topics, and one that asks for others is refused. */
+  readonly group: string
+  /** How many messages, each of another key, are handled here at a time. A bus may divide that further. Default 1. */
+  readonly concurrency?: number | undefined
+  /** When to try again a message whose handler failed or died. Default {@link defaultRetry}. */
+  readonly retry?: Schedule.Schedule<unknown, unknown> | undefined
+}
+
+/** After a tenth of a second, then twice as long each time, at most five seconds: nine times, about 30 seconds. */
+export const defaultRetry: Schedule.Schedule<unknown, unknown> = Schedule.min([
+  Schedule.exponential("100 millis"),
+  Schedule.spaced("5 seconds")
+]).pipe(Schedule.jittered, Schedule.upTo({ times: 9 }))
+
+/** What one who consumes asks for, as an implementation gets it: checked and complete. */
+export interface Consumption {
+  /** Each one once, sorted. */
+  readonly topics: NonEmptyReadonlyArray<string>
+  readonly group: string
+  readonly concurrency: number
+  readonly retry: Schedule.Schedule<unknown, unknown>
+}
+
+/** Handles a message. When it succeeds, and not before, the message is done for the group. */
+export type Handler<in out R> = (delivery: Delivery) => Effect.Effect<unknown, unknown, R>
+
 /** How many messages wait for a subscriber that does not say how many. */
 export const defaultCapacity = 64
 
@@ -68,6 +99,11 @@ export interface Operations {
   readonly listen: (
     subscription: Subscription
   ) => Effect.Effect<Stream.Stream<Delivery, EventBusError>, InvalidSubscription | EventBusError, Scope.Scope>
+  /** Joins a group, which it makes if there is none, and works until it is interrupted or a message cannot be handled. */
+  readonly consume: <R>(
+    consumption: Consumption,
+    handle: Handler<R>
+  ) => Effect.Effect<never, InvalidSubscription | DeliveryFailed | EventBusError, R>
 }
 
 /** All operations of an event bus. */
@@ -90,6 +126,20 @@ export interface Service {
     topics: ReadonlyArray<string>,
     options: SubscribeOptions
   ) => Stream.Stream<Delivery, SubscribeError>
+  /**
+   * Handles the messages of the topics together with the other members of a group, each message at least once: it is done
+   * when the handler has succeeded. Messages of one {@link Message.key} are handled one after the other, in order,
+   * whichever member does it. A member that fails for good stops with `DeliveryFailed`; its message, and what another
+   * member that crashed had in hand, is handled again. Receivers compare {@link Message.id}s.
+   *
+   * A group begins when its first member joins it, with the messages published from then on, and keeps its place while it
+   * has no members. Runs until it is interrupted.
+   */
+  readonly consume: <R>(
+    topics: ReadonlyArray<string>,
+    options: ConsumeOptions,
+    handle: Handler<R>
+  ) => Effect.Effect<never, ConsumeError, R>
 }
 
 /**
@@ -103,13 +153,18 @@ export interface Service {
  * - A subscriber that chose `suspend` misses nothing between its beginning and its end, as long as the program runs.
  * - No subscriber keeps more messages waiting than its capacity.
  * - What a sender or a receiver does to a message's data changes nothing for the others.
+ * - A group of those who {@link Service.consume} handles each message at least once, those of one key in order. It is not
+ *   the group of this name of those who listen.
  *
- * What no bus promises: that messages of different publishers or topics keep their order, and that a message is handled.
- * Receivers compare {@link Message.id}s where a second delivery would harm.
+ * A bus that stores its messages may take one that is published again under its id, on the same topic, for the same one.
+ *
+ * What no bus promises: that messages of different publishers or topics keep their order, and that a message is handled
+ * by those who listen. Receivers compare {@link Message.id}s where a second delivery would harm.
  *
  * A subscriber that chose `suspend`, and publishes to the topic that it reads, can wait for itself for ever.
  *
- * The bus in memory delivers at most once. With nobody listening a message is gone. One that a member of a group had
+ * The bus in memory delivers at most once to those who listen, and forgets its groups with the program; what waits for a
+ * group that consumes and has no member for the time is kept, however much it is. With nobody listening a message is gone. One that a member of a group had
  * taken when it failed is not given to another. When a group's last member leaves, what waited for the group is gone.
  */
 export class EventBus extends Context.Service<EventBus, Service>()("@composable-ts/core/EventBus") {}
@@ -130,22 +185,50 @@ const invalidTopic = (topic: string): InvalidTopic | undefined => {
   return issue === undefined ? undefined : new InvalidTopic({ topic: topic.slice(0, maxNameLength), issue })
 }
 
-const subscription = (
-  asked: ReadonlyArray<string>,
-  { capacity = defaultCapacity, group, strategy }: SubscribeOptions
-): Result.Result<Subscription, InvalidTopic | InvalidSubscription> => {
+/** The topics asked for, each once and in order. */
+const topicsOf = (
+  asked: ReadonlyArray<string>
+): Result.Result<NonEmptyReadonlyArray<string>, InvalidTopic | InvalidSubscription> => {
   for (const topic of asked) {
     const refused = invalidTopic(topic)
     if (refused !== undefined) return Result.fail(refused)
   }
   const [topic, ...others] = [...new Set(asked)].toSorted()
-  const refuse = (issue: string) => Result.fail(new InvalidSubscription({ topics: asked, issue }))
-  if (topic === undefined) return refuse("it names no topic")
-  if (!(Number.isSafeInteger(capacity) && capacity >= 1)) return refuse(`a capacity of ${capacity} keeps no message`)
-  const issue = group === undefined ? undefined : nameIssue(group)
-  if (issue !== undefined) return refuse(`group ${JSON.stringify(group)} is not a name: ${issue}`)
-  return Result.succeed({ topics: [topic, ...others], strategy, capacity, group })
+  return topic === undefined
+    ? Result.fail(new InvalidSubscription({ topics: asked, issue: "it names no topic" }))
+    : Result.succeed([topic, ...others])
 }
+
+const groupIssue = (group: string): string | undefined => {
+  const issue = nameIssue(group)
+  return issue === undefined ? undefined : `group ${JSON.stringify(group)} is not a name: ${issue}`
+}
+
+const consumption = (
+  asked: ReadonlyArray<string>,
+  { concurrency = 1, group, retry = defaultRetry }: ConsumeOptions
+): Result.Result<Consumption, InvalidTopic | InvalidSubscription> =>
+  Result.flatMap(topicsOf(asked), (topics) => {
+    const issue = Number.isSafeInteger(concurrency) && concurrency >= 1
+      ? groupIssue(group)
+      : `a concurrency of ${concurrency} handles no message`
+    return issue === undefined
+      ? Result.succeed({ topics, group, concurrency, retry })
+      : Result.fail(new InvalidSubscription({ topics: asked, issue }))
+  })
+
+const subscription = (
+  asked: ReadonlyArray<string>,
+  { capacity = defaultCapacity, group, strategy }: SubscribeOptions
+): Result.Result<Subscription, InvalidTopic | InvalidSubscription> =>
+  Result.flatMap(topicsOf(asked), (topics) => {
+    const issue = Number.isSafeInteger(capacity) && capacity >= 1
+      ? group === undefined ? undefined : groupIssue(group)
+      : `a capacity of ${capacity} keeps no message`
+    return issue === undefined
+      ? Result.succeed({ topics, strategy, capacity, group })
+      : Result.fail(new InvalidSubscription({ topics: asked, issue }))
+  })
 
 /** Completes an implementation's operations into a {@link Service}, which refuses what no bus accepts. */
 export const make = (operations: Operations): Service => {
@@ -157,6 +240,11 @@ export const make = (operations: Operations): Service => {
       return refused === undefined ? operations.publish(topic, message) : Effect.fail(refused)
     },
     listen,
-    subscribe: (topics, options) => Stream.unwrap(listen(topics, options))
+    subscribe: (topics, options) => Stream.unwrap(listen(topics, options)),
+    consume: (topics, options, handle) =>
+      Effect.flatMap(
+        Effect.fromResult(consumption(topics, options)),
+        (consumption) => operations.consume(consumption, handle)
+      )
   }
 }

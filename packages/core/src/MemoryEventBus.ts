@@ -1,11 +1,14 @@
 /**
  * The event bus in memory: for news within one process. What it promises stands at {@link EventBus.EventBus}.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as EventBus from "./EventBus.ts"
-import { EventBusError, InvalidSubscription } from "./EventBusError.ts"
+import { DeliveryFailed, EventBusError, InvalidSubscription, otherTopics } from "./EventBusError.ts"
+import { ConsumerGroup } from "./internal/ConsumerGroup.ts"
 import { Inbox, type Postponed, type Taker } from "./internal/Inbox.ts"
 import { storedJson } from "./internal/storedJson.ts"
 import type { Message } from "./Message.ts"
@@ -19,6 +22,8 @@ interface Group {
 interface Groups {
   readonly byTopic: Map<string, Set<Group>>
   readonly byName: Map<string, Group>
+  /** Those who consume, by name: they stay, also without a member. */
+  readonly consumers: Map<string, ConsumerGroup>
 }
 
 /** The message as it is now, frozen: all subscribers get this one. */
@@ -33,6 +38,9 @@ const sealed = (message: Message): Message =>
 /** All subscribers get the message in one go. Those are returned who have no room for it yet. */
 const send = (groups: Groups, topic: string, message: Message): ReadonlyArray<Postponed> => {
   const delivery = Object.freeze({ topic, message: sealed(message) })
+  for (const consumers of groups.consumers.values()) {
+    if (consumers.topics.includes(topic)) consumers.offer(Object.freeze({ topic, message: delivery.message }))
+  }
   const postponed: Array<Postponed> = []
   for (const { inbox } of groups.byTopic.get(topic) ?? []) {
     const place = inbox.offer(delivery)
@@ -105,16 +113,55 @@ const leave = (groups: Groups, { group, taker }: Member): Effect.Effect<void> =>
     if (group.inbox.isAbandoned) dissolve(groups, group)
   })
 
+/** Handles the next message of a group. Whatever comes in between, it is put back unless it was handled. */
+const handleNext = <R>(
+  members: ConsumerGroup,
+  { group, retry }: EventBus.Consumption,
+  handle: EventBus.Handler<R>
+): Effect.Effect<void, DeliveryFailed, R> =>
+  Effect.suspend(() => {
+    let held: EventBus.Delivery | undefined
+    const take = members.take((delivery) => {
+      held = delivery
+    })
+    return take.pipe(
+      Effect.flatMap((delivery) =>
+        Effect.suspend(() => handle(delivery)).pipe(
+          Effect.catchCause((cause) => Effect.fail(Cause.squash(cause))),
+          Effect.retry(retry),
+          Effect.mapError((cause) => new DeliveryFailed({ group, cause }))
+        )
+      ),
+      Effect.onExit((exit) =>
+        Effect.sync(() => held === undefined ? undefined : members.release(held, Exit.isSuccess(exit)))
+      ),
+      Effect.asVoid
+    )
+  })
+
+const consume = ({ consumers }: Groups): EventBus.Operations["consume"] => (consumption, handle) =>
+  Effect.gen(function*() {
+    const { concurrency, group, topics } = consumption
+    const members = consumers.get(group) ?? new ConsumerGroup(topics)
+    if (String(members.topics) !== String(topics)) {
+      return yield* new InvalidSubscription({ topics, issue: otherTopics(group, members.topics) })
+    }
+    consumers.set(group, members)
+    const work = Effect.forever(handleNext(members, consumption, handle))
+    return yield* Effect.raceAllFirst(Array.from({ length: concurrency }, () => work))
+  })
+
 /** A bus of its own. */
 export const make: Effect.Effect<EventBus.Service> = Effect.sync(() => {
-  const groups: Groups = { byTopic: new Map(), byName: new Map() }
+  const groups: Groups = { byTopic: new Map(), byName: new Map(), consumers: new Map() }
   return EventBus.make({
     publish: publish(groups),
     listen: (subscription) =>
       Effect.map(
         Effect.acquireRelease(join(groups, subscription), (member) => leave(groups, member)),
         ({ taker }) => Stream.fromEffectRepeat(taker.take)
-      )
+      ),
+    consume: consume(groups)
   })
 })
 

@@ -23,6 +23,11 @@ export interface MessageContext {
   readonly correlationId?: string | undefined
   /** The id of the action that directly caused the message; the message's id when left out. */
   readonly causationId?: string | undefined
+  /**
+   * Messages of one key are handled in order by a group, however many members share them. Default: the correlation id;
+   * for an event of the log, the id of its stream.
+   */
+  readonly key?: string | undefined
   /** Anything else to send along. */
   readonly metadata?: Schema.JsonObject | undefined
 }
@@ -36,6 +41,8 @@ interface Fields {
   readonly time: number
   readonly correlationId: string
   readonly causationId: string
+  /** Messages of one key are handled in order, see `EventBus.Service.consume`. */
+  readonly key: string
   readonly metadata: Schema.JsonObject
   /** The place in the log that the event was read from; null for one that did not come from the log. */
   readonly origin: Origin | null
@@ -73,6 +80,7 @@ export const make = ({ data, type }: EncodedEvent, context: MessageContext): Mes
     time: context.time,
     correlationId: context.correlationId ?? context.id,
     causationId: context.causationId ?? context.id,
+    key: context.key ?? context.correlationId ?? context.id,
     metadata: context.metadata ?? noMetadata,
     origin: null
   })
@@ -86,6 +94,7 @@ export const ofRecorded = (recorded: RecordedEvent): Message =>
     time: recorded.recordedAt,
     correlationId: recorded.correlationId,
     causationId: recorded.causationId,
+    key: recorded.streamId,
     metadata: recorded.metadata,
     origin: { streamId: recorded.streamId, version: recorded.version, globalPosition: recorded.globalPosition }
   })

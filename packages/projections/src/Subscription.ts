@@ -27,6 +27,7 @@ import * as Fiber from "effect/Fiber"
 import * as Formatter from "effect/Formatter"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -58,6 +59,25 @@ export interface Subscription<out R> extends Lease.Subscriber {
   readonly setUp: Effect.Effect<void, unknown, R>
   /** Applies some events, in order of global position, in the transaction that moves the checkpoint. */
   readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, unknown, R>
+  /**
+   * Hands events to the outside, in order of each stream, before `apply` and outside of any transaction: so at least
+   * once, also those that were taken already when the process that did it was replaced. It stops between two events when
+   * `shouldPause` says so, but not before one is done.
+   */
+  readonly deliver?:
+    | ((
+      events: NonEmptyReadonlyArray<RecordedEvent>,
+      shouldPause: () => boolean
+    ) => Effect.Effect<Delivered, never, R>)
+    | undefined
+}
+
+/** How far handing events to the outside came. */
+export interface Delivered {
+  /** How many of the events were taken, from the first on without exception. */
+  readonly done: number
+  /** Why the one behind those was not, if it was tried for as long as it is to be. */
+  readonly failure: Option.Option<unknown>
 }
 
 /** Why a subscription does not go on. */

@@ -6,6 +6,7 @@ import { EventBus, type Service } from "@composable-ts/core/EventBus"
 import type * as Layer from "effect/Layer"
 import { type Case as CaseOf, suiteOf, type SuiteOptions } from "./internal/contract.ts"
 import { backPressureCases } from "./internal/eventBusContract/backPressure.ts"
+import { consumeCases } from "./internal/eventBusContract/consume.ts"
 import { groupCases } from "./internal/eventBusContract/group.ts"
 import { messageCases } from "./internal/eventBusContract/message.ts"
 import { nameCases } from "./internal/eventBusContract/name.ts"
@@ -22,6 +23,7 @@ export const cases: ReadonlyArray<Case> = [
   ...subscribeCases,
   ...orderCases,
   ...groupCases,
+  ...consumeCases,
   ...backPressureCases,
   ...messageCases,
   ...nameCases

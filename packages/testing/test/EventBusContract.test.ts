@@ -3,7 +3,9 @@
  * notice it.
  */
 import type { Delivery, Service } from "@composable-ts/core/EventBus"
+import { DeliveryFailed } from "@composable-ts/core/EventBusError"
 import * as MemoryEventBus from "@composable-ts/core/MemoryEventBus"
+import type { Message } from "@composable-ts/core/Message"
 import * as EventBusContract from "@composable-ts/testing/EventBusContract"
 import { assert, describe, it } from "@effect/vitest"
 import type { Duration } from "effect"
@@ -171,6 +173,48 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
     "accepts any topic",
     /any other text is refused/,
     (bus) => ({ publish: (...publish) => Effect.catchTag(bus.publish(...publish), "InvalidTopic", () => Effect.void) })
+  ],
+  [
+    "takes a failed handling for a good one",
+    /fails or dies is handled again/,
+    (bus) => ({ consume: (topics, options, handle) => bus.consume(topics, options, (d) => Effect.exit(handle(d))) })
+  ],
+  [
+    "has messages handled in the background",
+    /stops and says so/,
+    (bus) => ({
+      consume: (topics, options, handle) =>
+        bus.consume(topics, options, (delivery) => Effect.forkDetach(Effect.ignore(handle(delivery))))
+    })
+  ],
+  [
+    "knows no keys",
+    /no two messages of a key/,
+    (bus) => ({
+      publish: (topic, message) => bus.publish(topic, { ...message, key: message.id } as Message)
+    })
+  ],
+  [
+    "has every member of a group that consumes handle every message",
+    /keeps its place/,
+    (bus) => {
+      let members = 0
+      return {
+        consume: (topics, options, handle) =>
+          bus.consume(topics, { ...options, group: `${options.group}-${members++}` }, handle)
+      }
+    }
+  ],
+  [
+    "forgets a group that has no members",
+    /keeps its place/,
+    (bus) => ({
+      consume: (topics, { group }, handle) =>
+        Stream.runForEach(bus.subscribe(topics, { strategy: "suspend", group }), handle).pipe(
+          Effect.mapError((cause) => new DeliveryFailed({ group, cause })),
+          Effect.andThen(Effect.never)
+        )
+    })
   ],
   [
     "hands one and the same object to all",

@@ -5,13 +5,27 @@ import * as Effect from "effect/Effect"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import { messageTables } from "./messageTable.ts"
 
 export const schema = "composable"
 
-const statements = (...all: ReadonlyArray<string>) =>
-  Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.forEach(all, (text) => sql.unsafe(text), { discard: true }))
+/** The tables that the migrations make, whose rows whoever runs projections reads and writes. */
+export const tables = new Set<string>()
 
-const migrations = Migrator.fromRecord({
+const madeTable = new RegExp(`CREATE TABLE (?:IF NOT EXISTS )?${schema}\\.(\\w+)`, "g")
+
+const statements = (...all: ReadonlyArray<string>) => {
+  for (const [, table] of all.join("\n").matchAll(madeTable)) if (table !== undefined) tables.add(table)
+  return Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => Effect.forEach(all, (text) => sql.unsafe(text), { discard: true })
+  )
+}
+
+/** Where it is written down which migrations were run. */
+export const migrationsTable = "checkpoint_migrations"
+
+const migrations = {
   // Rows are rewritten at every step: free space on their page, and no index on what changes, keep that cheap.
   "0001_checkpoints": statements(`
     CREATE TABLE ${schema}.checkpoints (
@@ -92,12 +106,27 @@ const migrations = Migrator.fromRecord({
     `COMMENT ON COLUMN ${schema}.dead_letters.attempts IS 'How often it was tried on its own, replays included.'`,
     `COMMENT ON COLUMN ${schema}.dead_letters.written_at IS 'When the projection passed over it.'`,
     `COMMENT ON COLUMN ${schema}.dead_letters.failed_at IS 'When it was tried last; null when it never was.'`
+  ),
+  "0005_messages": statements(...messageTables(schema))
+}
+
+const newest = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name, 10)))
+
+/** Whether there is nothing to do, so that a role that may make nothing can find out. */
+const isUpToDate = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const [found] = yield* sql`SELECT to_regclass(${`${schema}.${migrationsTable}`}) IS NOT NULL AS found`
+  if (found?.["found"] !== true) return false
+  const [row] = yield* sql.unsafe<{ readonly id: number | null }>(
+    `SELECT max(migration_id)::int AS id FROM ${schema}.${migrationsTable}`
   )
+  return (row?.id ?? 0) >= newest
 })
 
 /** Makes the tables, if they are missing. Any number of processes may do so at once. */
 export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, SqlClient.SqlClient> = Effect.gen(
   function*() {
+    if (yield* isUpToDate) return
     const sql = yield* SqlClient.SqlClient
     yield* sql.withTransaction(Effect.gen(function*() {
       // The lock of whoever makes something in this schema: an event store, which also makes the schema, has the same.
@@ -105,7 +134,7 @@ export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, Sq
       // To ask for a schema that there is needs the right to make one, too: so it is looked for first.
       const exists = yield* sql`SELECT FROM pg_namespace WHERE nspname = ${schema}`
       if (exists.length === 0) yield* sql.unsafe(`CREATE SCHEMA ${schema}`)
-      yield* Migrator.make({})({ loader: migrations, table: `${schema}.checkpoint_migrations` })
+      yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table: `${schema}.${migrationsTable}` })
     }))
   }
 )

@@ -25,6 +25,7 @@ import {
 } from "../ProjectionError.ts"
 import type { Subscription } from "../Subscription.ts"
 import { isIndivisible, throughContention, throughOutages } from "./failures.ts"
+import { delivering } from "./handOver.ts"
 import * as Poisoned from "./poison.ts"
 
 /** What a worker and its surroundings tell each other. */
@@ -129,6 +130,8 @@ export const work = <R>(
       })
     )
 
+  const step = delivering(subscription, held, leaving, apply)
+
   const follow = (appended: Effect.Effect<void>) =>
     Effect.gen(function*() {
       let mark = yield* claim
@@ -140,7 +143,7 @@ export const work = <R>(
         yield* sameLog(held, mark, page)
         if (page.position > mark.position) {
           if (page.position < page.head) next = yield* Effect.forkChild(read(page.position))
-          const reached = yield* apply(mark, page)
+          const reached = yield* step(mark, page)
           mark = reached ?? (yield* claim)
           moved(held, mark.position)
           if (mark.position !== page.position) {

@@ -150,7 +150,8 @@ export const handlersOf = (naming: Naming) =>
     Layer.succeed(EventBus, {
       publish: (_topic, { type }) => Effect.orDie(naming.wait(`publish ${type}`)),
       listen: () => Effect.die("nobody listens"),
-      subscribe: () => Stream.die("nobody listens")
+      subscribe: () => Stream.die("nobody listens"),
+      consume: () => Effect.die("nobody listens")
     })
   )
 

@@ -27,6 +27,7 @@ export const messageCases: ReadonlyArray<Case> = [
         const messages = [
           Message.make(noted("bare"), { id: freshId(), time: 0 }),
           Message.make(noted("full"), { ...context, correlationId: "conversation 1", causationId: "command 2" }),
+          Message.make(noted("in order"), { ...context, id: freshId(), key: "order-1\0" }),
           Message.ofRecorded({
             streamId: freshStream(),
             version: 3,
@@ -43,7 +44,7 @@ export const messageCases: ReadonlyArray<Case> = [
         ]
         const deliveries = yield* bus.listen([topic], roomy)
         for (const message of messages) yield* bus.publish(topic, message)
-        assert.deepEqual(yield* first(deliveries, 3), messages.map((message) => ({ topic, message })))
+        assert.deepEqual(yield* first(deliveries, 4), messages.map((message) => ({ topic, message })))
       })
   },
   ...Object.entries(difficultJson).map(([name, note]): Case => ({
@@ -110,7 +111,8 @@ export const messageCases: ReadonlyArray<Case> = [
               id: message.id,
               time: message.time,
               correlationId: message.id,
-              causationId: message.id
+              causationId: message.id,
+              key: message.id
             }
           }))
         )

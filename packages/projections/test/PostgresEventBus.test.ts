@@ -1,0 +1,121 @@
+import { EventBus, type Service } from "@composable-ts/core/EventBus"
+import * as Message from "@composable-ts/core/Message"
+import * as EventBusContract from "@composable-ts/testing/EventBusContract"
+import * as TestDatabase from "@composable-ts/testing/TestDatabase"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Redacted, Stream } from "effect"
+import { SqlClient } from "effect/sql"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { join } from "node:path"
+import * as PostgresEventBus from "../src/PostgresEventBus.ts"
+import * as Tally from "./Votes.ts"
+
+const bus = PostgresEventBus.layer().pipe(Layer.provideMerge(TestDatabase.layer))
+
+EventBusContract.suite("PostgresEventBus", bus, { eachCase: 60_000 })
+
+const numbers = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, i) => i)
+const message = (nr: number, key = `k${nr % 8}`) => Message.make(Tally.voted("a"), { id: `${nr}`, time: nr, key })
+const first = (bus: Service, topic: string) =>
+  Effect.map(
+    bus.listen([topic], { strategy: "suspend" }),
+    (deliveries) => (count: number) =>
+      Effect.map(Stream.runCollect(Stream.take(deliveries, count)), (all) => all.map(({ message }) => message.time))
+  )
+
+/** A member in a process of its own, which is killed at the end of the scope at the latest. */
+const member = (url: string, name: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() =>
+      spawn(process.execPath, [join(import.meta.dirname, "BusMember.ts"), url, name], {
+        stdio: ["ignore", "inherit", "inherit"]
+      })
+    ),
+    (child) => Effect.promise(() => kill(child))
+  )
+
+const kill = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, "exit")
+  child.kill("SIGKILL")
+  await ended
+}
+
+describe("members in processes of their own", () => {
+  it.live(
+    "share a group's messages; when one is killed with some in hand, none is lost, and keys stay in order",
+    () =>
+      Effect.scoped(Effect.gen(function*() {
+        const bus = yield* EventBus
+        const sql = yield* SqlClient.SqlClient
+        const { config } = yield* PgClient.PgClient
+        const url = Redacted.value(config.url!)
+        for (const table of ["taken", "done"]) {
+          yield* sql.unsafe(`CREATE TABLE ${table} (nr bigserial, message text, key text, member text)`)
+        }
+        const until = (condition: string) =>
+          Effect.gen(function*() {
+            while ((yield* sql.unsafe(`SELECT WHERE ${condition}`)).length === 0) yield* Effect.sleep(5)
+          })
+        yield* member(url, "a")
+        const victim = yield* member(url, "b")
+        yield* until(
+          `(SELECT count(DISTINCT owner) = 2 AND count(*) = count(owner) AND count(*) = 4 FROM composable.leases)`
+        )
+        yield* Effect.forEach(numbers(300), (nr) => bus.publish("work", message(nr)), { discard: true })
+        // In the middle of its work: it has taken what it has not done.
+        yield* until(`EXISTS (SELECT FROM done WHERE member = 'b') AND EXISTS (
+        SELECT FROM taken WHERE member = 'b' AND message NOT IN (SELECT message FROM done))`)
+        yield* Effect.promise(() => kill(victim))
+        yield* until("(SELECT count(DISTINCT message) = 300 FROM done)")
+        const members = yield* sql<{ readonly member: string }>`SELECT DISTINCT member FROM done ORDER BY member`
+        assert.deepStrictEqual(members.map(({ member }) => member), ["a", "b"])
+        const rows = yield* sql<{ readonly key: string; readonly order: ReadonlyArray<number> }>`
+        SELECT key, array_agg(message ORDER BY nr) AS order FROM (
+          SELECT key, message::int, min(nr) AS nr FROM done GROUP BY key, message
+        ) AS once GROUP BY key`
+        for (const { key, order } of rows) {
+          assert.deepStrictEqual(order, numbers(300).filter((nr) => key === `k${nr % 8}`))
+        }
+      })).pipe(Effect.provide(bus)),
+    60_000
+  )
+})
+
+describe("a message", () => {
+  it.live("published twice under one id to one topic is there once", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const bus = yield* EventBus
+      const [news, gossip] = [yield* first(bus, "news"), yield* first(bus, "gossip")]
+      for (const nr of [1, 1, 2, 1, 3]) yield* bus.publish("news", message(nr))
+      yield* bus.publish("gossip", message(1))
+      assert.deepStrictEqual(yield* news(3), [1, 2, 3])
+      assert.deepStrictEqual(yield* gossip(1), [1])
+    })).pipe(Effect.provide(bus)))
+
+  it.live("published in a transaction that rolls back is there all the same, and holds up nobody", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const bus = yield* EventBus
+      const sql = yield* SqlClient.SqlClient
+      const news = yield* first(bus, "news")
+      yield* Effect.exit(sql.withTransaction(Effect.gen(function*() {
+        yield* bus.publish("news", message(1))
+        assert.deepStrictEqual(yield* news(1), [1])
+        return yield* Effect.fail("rolled back")
+      })))
+      assert.lengthOf(yield* sql`SELECT FROM composable.messages`, 1)
+    })).pipe(Effect.provide(bus)))
+
+  it.live("is heard by buses of other clients on the database", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const bus = yield* EventBus
+      const { config } = yield* PgClient.PgClient
+      const elsewhere = yield* Layer.build(PostgresEventBus.layer().pipe(Layer.provide(PgClient.layer(config))))
+      const other = yield* Effect.provideContext(EventBus, elsewhere)
+      const heard = yield* first(bus, "news")
+      yield* Effect.forEach(numbers(50), (nr) => other.publish("news", message(nr)), { concurrency: 8 })
+      assert.deepStrictEqual((yield* heard(50)).toSorted((a, b) => a - b), numbers(50))
+    })).pipe(Effect.provide(bus)))
+})
