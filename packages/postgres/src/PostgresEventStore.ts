@@ -18,7 +18,7 @@ import { type AppendLimits, badLimit, makeAppend } from "./internal/appending.ts
 import * as AppendMetrics from "./internal/AppendMetrics.ts"
 import * as Database from "./internal/Database.ts"
 import * as Listener from "./internal/Listener.ts"
-import { makeRead, makeReadAll, makeReadCommand, patiently } from "./internal/reading.ts"
+import { makeRead, makeReadAll, makeReadCommand, partitionOf, patiently } from "./internal/reading.ts"
 import { channel } from "./internal/schema.ts"
 import { Patience } from "./internal/sendGroup.ts"
 import { makeTombstone } from "./internal/tombstoning.ts"
@@ -96,6 +96,7 @@ export const open = (
       tombstone: makeTombstone(writing),
       read: flow(read, inPatience("read")),
       readAll: flow(readAll, inPatience("read the log")),
+      partitionOf,
       readCommand,
       listen: listener.listen
     })

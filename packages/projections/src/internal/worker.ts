@@ -1,6 +1,7 @@
 /**
  * Follows one part of the log for one subscriber, under one lease: claims the checkpoint, then reads page by page and
- * applies each in a transaction that also moves the checkpoint. The next page is read while one is applied.
+ * applies each in a transaction that also moves the checkpoint. The next page is read while one is applied, and for all
+ * who stand there at once, see `LogReader`.
  *
  * Whatever interrupts the order of things (a lost connection, a commit whose answer was lost, a checkpoint that somebody
  * moved) leads back to the claim, which tells how far the read model is for certain. And every page tells which event
@@ -8,6 +9,7 @@
  */
 import { EventStore, type LogPage, type ReadAllOptions } from "@composable-ts/core/EventStore"
 import type { LogReadError } from "@composable-ts/core/EventStoreError"
+import * as LogRead from "@composable-ts/core/LogRead"
 import { isReadonlyArrayNonEmpty as isNonEmpty } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -26,6 +28,7 @@ import {
 } from "../ProjectionError.ts"
 import type { Subscription } from "../Subscription.ts"
 import { isContention, isOutage, throughContention, throughOutages } from "./failures.ts"
+import * as LogReader from "./LogReader.ts"
 
 /** What a worker and its surroundings tell each other. */
 export interface Surroundings {
@@ -37,9 +40,6 @@ export interface Surroundings {
 
 /** Why a worker does not go on. */
 export type Ended = ProjectionFailed | CheckpointAhead | CheckpointMissing | LogMismatch | LogReadError | SqlError
-
-/** How many positions of the log go into one transaction, at the most. */
-export const batchSize = 2_000
 
 /** A subscriber in messages. */
 export const nameOf = ({ name, version }: Subscriber): string => `Projection ${name} v${version}`
@@ -83,8 +83,8 @@ export const work = <R>(
     ? { names }
     : { names, partition: { index: held.partition, count: partitions } }
 
-  const read = (after: bigint, limit = batchSize) =>
-    Effect.flatMap(EventStore, (events) => events.readAll({ after, limit, ...filter }))
+  const read = (after: bigint, limit: number) =>
+    Effect.flatMap(EventStore, (events) => LogRead.inLess(events.readAll)({ after, limit, ...filter }))
 
   const claim = throughContention(Effect.flatMap(Checkpoints, (checkpoints) => checkpoints.claim(held)))
 
@@ -119,17 +119,17 @@ export const work = <R>(
       })
     )
 
-  const follow = (appended: Effect.Effect<void>) =>
+  const follow = (log: LogReader.Reader) =>
     Effect.gen(function*() {
       let mark = yield* claim
-      let next: Fiber.Fiber<LogPage, LogReadError> | undefined
+      let next: Fiber.Fiber<LogReader.Page, LogReadError> | undefined
       moved(held, mark.position)
       while (!Latch.isOpen(leaving)) {
-        const page = yield* next === undefined ? read(mark.position) : Fiber.join(next)
+        const page = yield* next === undefined ? log.read(mark.position) : Fiber.join(next)
         next = undefined
         yield* sameLog(held, mark, page)
         if (page.position > mark.position) {
-          if (page.position < page.head) next = yield* Effect.forkChild(read(page.position))
+          if (page.position < page.head) next = yield* Effect.forkChild(log.read(page.position))
           const reached = yield* apply(mark, page)
           mark = reached ?? (yield* claim)
           moved(held, mark.position)
@@ -139,14 +139,13 @@ export const work = <R>(
             continue
           }
         }
-        if (page.position >= page.head) yield* Effect.raceFirst(appended, leaving.await)
+        if (page.position >= page.head) yield* Effect.raceFirst(log.appendedSince(page), leaving.await)
       }
       next?.interruptUnsafe()
     })
 
   return Effect.scoped(Effect.gen(function*() {
-    const events = yield* EventStore
-    const appended = yield* throughOutages(nameOf(held))(events.listen)
-    yield* throughOutages(nameOf(held))(follow(appended))
+    const log = yield* throughOutages(nameOf(held))(LogReader.join(yield* EventStore, filter))
+    yield* throughOutages(nameOf(held))(follow(log))
   }))
 }
