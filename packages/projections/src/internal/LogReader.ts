@@ -119,8 +119,6 @@ const open = (events: Service): Effect.Effect<Window, EventStoreError, Scope.Sco
     const flights = new Set<Flight>()
     /** In order of position, oldest first among those that overlap. */
     let kept: ReadonlyArray<Kept> = []
-    /** The last page without progress: who asks again before the next wake-up need not ask the database. */
-    let end: Kept | undefined
 
     let wakeUps = 0
     let waiting = 0
@@ -259,8 +257,7 @@ const open = (events: Service): Effect.Effect<Window, EventStoreError, Scope.Sco
                 const since = clock.currentTimeMillisUnsafe()
                 const page = { ...read, asOf }
                 const landed: Kept = { ...range, page, bytes: bytesOf(page.events), since, places: new Map() }
-                if (page.position === after) end = landed
-                else {
+                if (page.position > after) {
                   kept = [...kept, landed].toSorted((a, b) => a.after < b.after ? -1 : a.after > b.after ? 1 : 0)
                   tidy(since)
                 }
@@ -305,9 +302,6 @@ const open = (events: Service): Effect.Effect<Window, EventStoreError, Scope.Sco
             // What was found is the follower's; the window need not keep it for that one.
             if (at !== after) tidy(clock.currentTimeMillisUnsafe())
             if (found !== undefined) return Effect.succeed(found)
-            if (end?.after === after && end.page.asOf === wakeUps && covers(end, follower)) {
-              return Effect.succeed(pick(end, follower))
-            }
             for (const flight of flights) {
               if (flight.after === after && covers(flight, follower)) {
                 return Effect.map(Deferred.await(flight.landed), (landed) => pick(landed, follower))
