@@ -130,6 +130,16 @@ describe("LogReader", () => {
       }
     }).pipe(Effect.provide(MemoryEventStore.layer)))
 
+  it.effect("does not sleep through an append that came before anybody waited", () =>
+    Effect.gen(function*() {
+      const { append, store } = yield* plain
+      const reader = yield* LogReader.join(store, voted)
+      const page = yield* reader.read(0n)
+      yield* append
+      yield* reader.appendedSince(page)
+      assert.strictEqual((yield* reader.read(0n)).position, 10n)
+    }).pipe(Effect.provide(MemoryEventStore.layer)))
+
   it.effect("keeps so many pages for those behind, and no more; small ones are taken as one", () =>
     Effect.gen(function*() {
       const { append, asked, store } = yield* plain

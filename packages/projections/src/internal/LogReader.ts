@@ -136,10 +136,12 @@ const open = (events: Service): Effect.Effect<Window, EventStoreError, Scope.Sco
     const appendedSince: Reader["appendedSince"] = ({ asOf }) =>
       Effect.suspend(() => {
         if (wakeUps > asOf) return Effect.void
+        // This wake-up, and not the next: to open may let it happen at once, before anybody has begun to wait.
+        const { await: wakeUp } = woken
         waiting++
         someoneWaits.openUnsafe()
         return Effect.ensuring(
-          woken.await,
+          wakeUp,
           Effect.sync(() => {
             if (--waiting === 0) someoneWaits.closeUnsafe()
           })

@@ -12,6 +12,7 @@ import type { LogReadError } from "@composable-ts/core/EventStoreError"
 import * as LogRead from "@composable-ts/core/LogRead"
 import { isReadonlyArrayNonEmpty as isNonEmpty } from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
@@ -29,6 +30,7 @@ import {
 import type { Subscription } from "../Subscription.ts"
 import { isContention, isOutage, throughContention, throughOutages } from "./failures.ts"
 import * as LogReader from "./LogReader.ts"
+import * as WorkerMetrics from "./WorkerMetrics.ts"
 
 /** What a worker and its surroundings tell each other. */
 export interface Surroundings {
@@ -71,6 +73,14 @@ export const sameLog = (part: Part, mark: Mark, page: LogPage): Effect.Effect<vo
 }
 
 const endOf = ({ lastEventId, position }: LogPage): Mark => ({ position, eventId: lastEventId })
+
+/** A page that was applied, as the metrics have it. */
+const batchOf = ({ events, head, position }: LogPage, start: number, end: number): WorkerMetrics.Batch => ({
+  events: events.length,
+  milliseconds: end - start,
+  left: head - position,
+  age: events[0] === undefined ? undefined : start - events[0].recordedAt
+})
 
 /** Works until it shall leave. */
 export const work = <R>(
@@ -119,9 +129,11 @@ export const work = <R>(
       })
     )
 
-  const follow = (log: LogReader.Reader) =>
+  const follow = (log: LogReader.Reader, metrics: WorkerMetrics.WorkerMetrics) =>
     Effect.gen(function*() {
+      const clock = yield* Clock.Clock
       let mark = yield* claim
+      metrics.follows()
       let next: Fiber.Fiber<LogReader.Page, LogReadError> | undefined
       moved(held, mark.position)
       while (!Latch.isOpen(leaving)) {
@@ -130,7 +142,11 @@ export const work = <R>(
         yield* sameLog(held, mark, page)
         if (page.position > mark.position) {
           if (page.position < page.head) next = yield* Effect.forkChild(log.read(page.position))
+          const start = clock.currentTimeMillisUnsafe()
           const reached = yield* apply(mark, page)
+          if (reached?.position === page.position) {
+            metrics.applied(batchOf(page, start, clock.currentTimeMillisUnsafe()))
+          }
           mark = reached ?? (yield* claim)
           moved(held, mark.position)
           if (mark.position !== page.position) {
@@ -139,13 +155,23 @@ export const work = <R>(
             continue
           }
         }
-        if (page.position >= page.head) yield* Effect.raceFirst(log.appendedSince(page), leaving.await)
+        if (page.position >= page.head) {
+          metrics.caughtUp()
+          yield* Effect.raceFirst(log.appendedSince(page), leaving.await)
+        }
       }
       next?.interruptUnsafe()
     })
 
   return Effect.scoped(Effect.gen(function*() {
     const log = yield* throughOutages(nameOf(held))(LogReader.join(yield* EventStore, filter))
-    yield* throughOutages(nameOf(held))(follow(log))
+    const metrics = WorkerMetrics.make(held, yield* Effect.context<never>())
+    metrics.begun()
+    yield* follow(log, metrics).pipe(
+      Effect.tapError((error) => Effect.sync(() => isOutage(error) && metrics.waiting())),
+      throughOutages(nameOf(held)),
+      Effect.tapError(({ _tag }) => Effect.sync(() => metrics.failed(_tag))),
+      Effect.ensuring(Effect.sync(metrics.ceased))
+    )
   }))
 }
