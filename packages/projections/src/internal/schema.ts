@@ -53,6 +53,17 @@ const migrations = Migrator.fromRecord({
       PRIMARY KEY (projection, version, member)
     ) WITH (fillfactor = 50)`,
     `COMMENT ON TABLE ${schema}.members IS 'The processes that run a projection, or stand by to.'`
+  ),
+  "0010_projection_status": statements(
+    `CREATE VIEW ${schema}.projection_status AS
+      SELECT c.projection, c.version, c.partition, c.position, c.updated_at AS moved_at,
+        CASE WHEN l.failed_at > c.updated_at THEN 'stopped' WHEN l.expires_at > clock_timestamp() AND l.owner IS NOT NULL
+          THEN 'running' ELSE 'unowned' END AS state,
+        CASE WHEN l.expires_at > clock_timestamp() THEN l.owner END AS owner, l.epoch,
+        CASE WHEN l.failed_at > c.updated_at THEN l.error END AS error,
+        CASE WHEN l.failed_at > c.updated_at THEN l.failed_at END AS failed_at
+      FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition)`,
+    `COMMENT ON VIEW ${schema}.projection_status IS 'How far each part of a projection is, who works on it, why nobody does.'`
   )
 })
 
