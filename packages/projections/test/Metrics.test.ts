@@ -47,7 +47,7 @@ describe("metrics of projections", () => {
       })
       yield* Effect.flip(Projection.catchUp(poisoned))
       const lines = yield* exported("tally")
-      const [failure] = lines.filter((line) => line.startsWith("composable_projection_failures{"))
+      const failure = lines.find((line) => line.startsWith("composable_projection_failures{"))
       assert.match(failure ?? "", /error="ProjectionFailed".* 1$/)
     }).pipe(apart, Effect.provide(database)))
 })

@@ -108,6 +108,12 @@ const bytesOf = (events: ReadonlyArray<RecordedEvent>): number => {
   return measured === 0 ? 0 : Math.ceil(bytes / measured * events.length)
 }
 
+/** Pages that follow one another, as one. */
+const joined = (first: Page, second: Page): Page | undefined =>
+  second.previousEventId === first.lastEventId
+    ? { ...second, events: [...first.events, ...second.events], previousEventId: first.previousEventId }
+    : undefined
+
 /** Opens a window on an event store, for as long as the scope is open. */
 const open = (events: Service): Effect.Effect<Window, EventStoreError, Scope.Scope> =>
   Effect.gen(function*() {
@@ -187,12 +193,6 @@ const open = (events: Service): Effect.Effect<Window, EventStoreError, Scope.Sco
       )
       return { ...page, events }
     }
-
-    /** Pages that follow one another, as one. */
-    const joined = (first: Page, second: Page): Page | undefined =>
-      second.previousEventId === first.lastEventId
-        ? { ...second, events: [...first.events, ...second.events], previousEventId: first.previousEventId }
-        : undefined
 
     /** What the window has behind a position for a follower. */
     const find = (follower: Follower, after: bigint): Page | undefined => {
