@@ -169,7 +169,9 @@ const readAll = (log: Log): EventStore.Operations["readAll"] => ({ after, limit,
     const position = page.at(-1)?.globalPosition ?? after
     const named = names === undefined ? page : page.filter((event) => names.includes(nameOf(event.type)))
     return {
-      events: partition === undefined ? named : named.filter(({ streamId }) => partitionOf(streamId, partition.count) === partition.index),
+      events: partition === undefined
+        ? named
+        : named.filter(({ streamId }) => partitionOf(streamId, partition.count) === partition.index),
       position,
       head: BigInt(log.all.length),
       previousEventId: log.all[Number(after) - 1]?.eventId,
