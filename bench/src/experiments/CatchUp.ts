@@ -1,7 +1,10 @@
 /**
  * A projection that goes through the whole log and does nothing but keep its checkpoint. The floor reads the log's pages.
+ * And ten at once in one process, which should share their reads.
  */
+import { EventStore, type Service } from "@composable-ts/core/EventStore"
 import * as Projection from "@composable-ts/projections/Projection"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { Experiment } from "../Contest.ts"
 import { connections, work } from "../floor/Connection.ts"
@@ -75,4 +78,61 @@ const noop: Experiment = {
     })
 }
 
-export const experiments: ReadonlyArray<Experiment> = [noop]
+const ten: Experiment = {
+  measures: [
+    { id: "catchup.ten", unit: "events/s each", better: "higher" },
+    { id: "catchup.ten.reads", unit: "reads of the log per page of it", better: "lower" }
+  ],
+  open: (profile) =>
+    Effect.gen(function*() {
+      const log = yield* Log.open
+      const count = profile.events - profile.events % streams
+      yield* Effect.forEach(numbers(streams), (stream) => Log.fill(log, `${stream}`, count / streams), {
+        concurrency: 4,
+        discard: true
+      })
+      yield* log.sql`VACUUM ANALYZE composable.events`
+      return {
+        ours: (round) =>
+          Effect.gen(function*() {
+            const seen = new Map<string, number>()
+            const done = yield* Deferred.make<void>()
+            let left = 10
+            const noopOf = (name: string) => {
+              const handle = () => {
+                const events = (seen.get(name) ?? 0) + 1
+                seen.set(name, events)
+                return events === count && --left === 0 ? Deferred.succeed(done, undefined) : Effect.void
+              }
+              return Projection.define(Order, {
+                name,
+                version: round + 1,
+                setUp: Effect.void,
+                on: { Placed: handle, Revised: handle }
+              })
+            }
+            let reads = 0
+            const counting: Service = {
+              ...log.events,
+              readAll: (options) => {
+                if (options.limit > 0) reads++
+                return log.events.readAll(options)
+              }
+            }
+            const start = performance.now()
+            const [first, ...others] = numbers(10).map((i) => noopOf(`noop${i}`))
+            yield* Effect.raceFirst(Projection.run(first!, ...others), Deferred.await(done)).pipe(
+              Effect.provideService(EventStore, counting)
+            )
+            const { perSecond } = rate(count, start)
+            const isRight = [...seen.values()].every((events) => events === count) && seen.size === 10
+            return {
+              figures: { "catchup.ten": perSecond, "catchup.ten.reads": reads / Math.ceil(count / 2_000) },
+              fault: isRight ? undefined : `${[...seen.values()].join()} of ${count} events`
+            }
+          }).pipe(Effect.provideContext(log.context))
+      }
+    })
+}
+
+export const experiments: ReadonlyArray<Experiment> = [noop, ten]

@@ -200,6 +200,11 @@ export interface Operations {
   ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StreamReadError>
   /** Reads a page of the log. No event that is or will be committed at or before `position` is missing from the pages. */
   readonly readAll: (options: ReadAllOptions) => Effect.Effect<LogPage, LogReadError>
+  /**
+   * Which of `count` partitions a stream belongs to, as {@link readAll} divides the log, from 0. For stores that can say
+   * it without being asked: readers of several partitions then share what they read.
+   */
+  readonly partitionOf?: ((streamId: string, count: number) => number) | undefined
   /** The events that the command with this id stored, in order, erased ones marked; none when it stored none. */
   readonly readCommand: (commandId: string) => Effect.Effect<ReadonlyArray<CommandEvent>, EventStoreError>
   /**
@@ -471,6 +476,7 @@ export const make = (operations: Operations): Service => {
     read,
     readAll: reading.readAll(checked.readAll),
     readCommand: operations.readCommand,
+    partitionOf: operations.partitionOf,
     transact,
     append: (streamId, expected, events, options) =>
       Effect.map(transact([{ streamId, expected, events }], options), (results) => results[0]),

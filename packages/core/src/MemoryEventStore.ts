@@ -169,7 +169,9 @@ const readAll = (log: Log): EventStore.Operations["readAll"] => ({ after, limit,
     const position = page.at(-1)?.globalPosition ?? after
     const named = names === undefined ? page : page.filter((event) => names.includes(nameOf(event.type)))
     return {
-      events: partition === undefined ? named : named.filter(({ streamId }) => isIn(partition, streamId)),
+      events: partition === undefined
+        ? named
+        : named.filter(({ streamId }) => partitionOf(streamId, partition.count) === partition.index),
       position,
       head: BigInt(log.all.length),
       previousEventId: log.all[Number(after) - 1]?.eventId,
@@ -177,11 +179,11 @@ const readAll = (log: Log): EventStore.Operations["readAll"] => ({ after, limit,
     }
   })
 
-/** Whether a stream belongs to a partition, by the FNV-1a hash of its id. */
-const isIn = ({ count, index }: EventStore.Partition, streamId: string): boolean => {
+/** Which partition a stream belongs to, by the FNV-1a hash of its id. */
+const partitionOf = (streamId: string, count: number): number => {
   let hash = 0x811c9dc5
   for (let i = 0; i < streamId.length; i++) hash = Math.imul(hash ^ streamId.charCodeAt(i), 0x01000193)
-  return (hash >>> 0) % count === index
+  return (hash >>> 0) % count
 }
 
 /** An empty store of its own, and the outbox that its appends fill. */
@@ -196,6 +198,7 @@ export const makeWithOutbox: Effect.Effect<{
     tombstone: tombstone(log),
     read: read(log),
     readAll: readAll(log),
+    partitionOf,
     readCommand: (commandId) => Effect.sync(() => storedBy(log, commandId)),
     listen: Effect.map(
       Effect.acquireRelease(

@@ -19,7 +19,7 @@ import * as AppendMetrics from "./internal/AppendMetrics.ts"
 import * as Database from "./internal/Database.ts"
 import * as Listener from "./internal/Listener.ts"
 import * as Pipeline from "./internal/Pipeline.ts"
-import { makeRead, makeReadAll, makeReadCommand, patiently } from "./internal/reading.ts"
+import { makeRead, makeReadAll, makeReadCommand, partitionOf, patiently } from "./internal/reading.ts"
 import { channel } from "./internal/schema.ts"
 import { Patience } from "./internal/sendGroup.ts"
 import { makeTombstone } from "./internal/tombstoning.ts"
@@ -109,6 +109,7 @@ export const open = (
       tombstone: makeTombstone(writing),
       read: flow(read, inPatience("read")),
       readAll: flow(readAll, inPatience("read the log")),
+      partitionOf,
       readCommand,
       listen: listener.listen
     })

@@ -75,6 +75,8 @@ const eventStore: Uses<PostgresEventStore.Service> = {
     (store) => Stream.runDrain(Stream.take(store.subscribe({ after: 0n }), 1)),
     (store) => Stream.runDrain(Stream.take(store.subscribe({ after: 0n, names: ["Counted"] }), 1))
   ],
+  /** Sends nothing. */
+  partitionOf: [],
   health: [(store) => store.health]
 }
 

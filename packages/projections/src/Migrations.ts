@@ -48,10 +48,12 @@ export const grant = (options: {
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
     const role = quoted(options.role)
-    const { migrationsTable, schema, tables } = internal
+    const { migrationsTable, schema, tables, views } = internal
     yield* sql.withTransaction(Effect.gen(function*() {
       yield* sql.unsafe(`GRANT USAGE ON SCHEMA ${schema} TO ${role}`)
-      yield* sql.unsafe(`GRANT SELECT ON ${schema}.${migrationsTable} TO ${role}`)
+      for (const readable of [migrationsTable, ...views]) {
+        yield* sql.unsafe(`GRANT SELECT ON ${schema}.${readable} TO ${role}`)
+      }
       for (const table of tables) {
         yield* sql.unsafe(`GRANT SELECT, INSERT, UPDATE, DELETE ON ${schema}.${table} TO ${role}`)
       }

@@ -11,14 +11,40 @@ import { schema } from "./internal/schema.ts"
 import { nameOf } from "./internal/worker.ts"
 import type { Part, Subscriber } from "./Lease.ts"
 
+/** A session of the read model's server that another one waits for. */
+export interface Session {
+  readonly pid: number
+  readonly applicationName: string
+  /** `active`, `idle in transaction`, …; undefined where the role may not know (grant it `pg_read_all_stats`). */
+  readonly state: string | undefined
+}
+
+/** An event that is not in the read model yet. */
+export interface NextEvent {
+  readonly position: bigint
+  readonly type: string
+  readonly streamId: string
+}
+
 /** How a partition is doing. */
 export interface PartStatus extends Part {
+  /**
+   * `running`: a process works on it. `stopped`: it failed and has not moved since, whether or not a process tries again.
+   * `unowned`: no process works on it.
+   */
+  readonly state: "running" | "stopped" | "unowned"
   /** Everything up to this global position is in the read model. */
   readonly position: bigint
   /** How many positions of the log there are behind it, whether or not they hold events that matter here. */
   readonly behind: bigint
   /** How long ago the oldest of these was recorded; zero when there is none. Both clocks are databases'. */
   readonly lag: Duration.Duration
+  /** When its checkpoint last moved, by the read model's database. */
+  readonly movedAt: Date
+  /** The oldest event behind it, whether or not it matters here. */
+  readonly next: NextEvent | undefined
+  /** The sessions whose locks the transaction waits for that is applying events right now. */
+  readonly blockedBy: ReadonlyArray<Session>
   /** The process that works on it, if one does. */
   readonly owner: string | undefined
   /** How many take-overs there have been. */
@@ -44,6 +70,11 @@ interface Row {
   readonly parked: number
   readonly skipped: number
   readonly now: Date
+  readonly state: PartStatus["state"]
+  readonly moved_at: Date
+  readonly blockers:
+    | ReadonlyArray<{ readonly pid: number; readonly name: string; readonly state: string | null }>
+    | null
 }
 
 /** The partitions of a projection; none before it was run for the first time. */
@@ -54,18 +85,23 @@ export const of = (
     const client = yield* PgClient.PgClient
     const events = yield* EventStore
     const rows = yield* client.unsafe<Row>(
-      `SELECT c.partition, c.position, l.epoch, clock_timestamp() AS now,
-         CASE WHEN l.expires_at > clock_timestamp() THEN l.owner END AS owner,
-         CASE WHEN l.failed_at > c.updated_at THEN l.error END AS error, l.failed_at,
-         (SELECT count(*)::int FROM ${schema}.parked_streams AS s WHERE s.projection = $1 AND s.version = $2
-           AND s.partition = c.partition) AS parked_streams, letters.parked, letters.skipped
-       FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition),
-       LATERAL (
+      `SELECT s.partition, position, moved_at, state, owner, epoch, error, failed_at, clock_timestamp() AS now, (
+         SELECT json_agg(json_build_object('pid', b.pid, 'name', coalesce(b.application_name, ''), 'state', b.state))
+         FROM pg_locks AS k, pg_stat_activity AS b
+         WHERE k.locktype = 'advisory' AND k.objsubid = 1 AND k.granted
+           AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND (k.classid::bigint << 32 | k.objid::bigint) = hashtextextended(
+             'composable-ts checkpoint ' || version || ' ' || s.partition || ' of ' || projection, 0)
+           AND b.pid = ANY(pg_blocking_pids(k.pid))
+       ) AS blockers,
+         (SELECT count(*)::int FROM ${schema}.parked_streams AS p WHERE p.projection = $1 AND p.version = $2
+           AND p.partition = s.partition) AS parked_streams, letters.parked, letters.skipped
+       FROM ${schema}.projection_status AS s, LATERAL (
          SELECT count(*) FILTER (WHERE kind = 'parked')::int AS parked,
            count(*) FILTER (WHERE kind = 'skipped')::int AS skipped
-         FROM ${schema}.dead_letters AS d WHERE d.projection = $1 AND d.version = $2 AND d.partition = c.partition
+         FROM ${schema}.dead_letters AS d WHERE d.projection = $1 AND d.version = $2 AND d.partition = s.partition
        ) AS letters
-       WHERE c.projection = $1 AND c.version = $2 ORDER BY c.partition`,
+       WHERE projection = $1 AND version = $2 ORDER BY s.partition`,
       [name, version]
     )
     return yield* Effect.forEach(
@@ -75,7 +111,17 @@ export const of = (
           name,
           version,
           partition: row.partition,
+          state: row.state,
           position: row.position,
+          movedAt: row.moved_at,
+          next: next === undefined
+            ? undefined
+            : { position: next.globalPosition, type: next.type, streamId: next.streamId },
+          blockedBy: (row.blockers ?? []).map(({ name, pid, state }) => ({
+            pid,
+            applicationName: name,
+            state: state ?? undefined
+          })),
           behind: head > row.position ? head - row.position : 0n,
           lag: Duration.millis(next === undefined ? 0 : Math.max(0, row.now.getTime() - next.recordedAt)),
           owner: row.owner ?? undefined,
@@ -113,15 +159,27 @@ export const health = (
     return { healthy: complaints.length === 0, complaints }
   })
 
+const nextOf = ({ next }: PartStatus): string =>
+  next === undefined ? "none" : `${next.type} of ${next.streamId} at ${next.position}`
+
+const blockersOf = ({ blockedBy }: PartStatus): string =>
+  blockedBy.length === 0 ?
+    "" :
+    `; its transaction waits for ${
+      blockedBy.map(({ applicationName, pid, state }) =>
+        `pid ${pid} (${applicationName === "" ? "unnamed" : applicationName}, ${state ?? "state unknown"})`
+      ).join(" and ")
+    }: end that one's transaction, or terminate it with pg_terminate_backend`
+
 const complaintOf = (part: PartStatus, limit: Duration.Duration): string | undefined => {
   const who = `${nameOf(part)}, partition ${part.partition},`
   const where = `at position ${part.position}, ${part.behind} behind the log's end`
   if (part.error !== undefined) return `${who} has stopped ${where}: ${part.error.message}`
   if (part.owner === undefined) return `${who} is ${where}, and no process works on it`
   if (Duration.isGreaterThan(part.lag, limit)) {
-    return `${who} is ${where}: the next event is ${
+    return `${who} is ${where}, since ${part.movedAt.toISOString()}: the next event, ${nextOf(part)}, is ${
       Duration.format(part.lag)
-    } old, and process ${part.owner} works on it`
+    } old, and process ${part.owner} works on it${blockersOf(part)}`
   }
   return undefined
 }

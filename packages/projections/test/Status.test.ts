@@ -39,7 +39,7 @@ describe("Status", () => {
       const strict = yield* Status.health([Tally.main], 0)
       assert.match(
         strict.complaints.join(),
-        /tally v1, partition 0, is at position 20, 2 behind .* process .* works on it$/
+        /tally v1, partition 0, is at position 20, 2 behind .*, Voted.v2 of votes-1 at 21, is .* process .* works on it$/
       )
       yield* Deferred.succeed(goOn, undefined)
       yield* Tally.until(22n)
@@ -47,6 +47,32 @@ describe("Status", () => {
       assert.deepInclude(done, { position: 22n, behind: 0n, lag: Duration.zero })
       yield* Fiber.interrupt(runner)
       assert.match((yield* health).complaints.join(), /no process works on it$/)
+    }).pipe(Effect.provide(database)))
+
+  it.live("names the session whose lock a projection waits for", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* Tally.appendVotes(20)
+      yield* Projection.catchUp(Tally.tally())
+      const runner = yield* Effect.forkChild(Projection.run(Tally.tally()))
+      const [pid, complaint] = yield* sql.withTransaction(Effect.gen(function*() {
+        const [me] = yield* sql<{ readonly pid: number }>`SELECT pg_backend_pid() AS pid`
+        yield* sql`LOCK TABLE tally_v1_votes IN ACCESS EXCLUSIVE MODE`
+        yield* Tally.append(Tally.voted("a"))
+        while (true) {
+          const { complaints, healthy } = yield* Status.health([Tally.main], 0)
+          if (complaints.some((each) => each.includes("waits for"))) {
+            return [me?.pid, complaints.join(), healthy] as const
+          }
+          yield* Effect.sleep(5)
+        }
+      }))
+      assert.match(complaint, new RegExp(`Voted.v2 of votes-1 at 21.*its transaction waits for pid ${pid} `))
+      yield* Tally.until(21n)
+      assert.deepStrictEqual(yield* health, { healthy: true, complaints: [] })
+      const [row] = yield* sql`SELECT position, state, error FROM composable.projection_status`
+      assert.deepStrictEqual(row, { position: 21n, state: "running", error: null })
+      yield* Fiber.interrupt(runner)
     }).pipe(Effect.provide(database)))
 
   it.live("tells why a projection stopped, until it has gone on", () =>

@@ -6,6 +6,7 @@ import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import type { LogPage, Operations } from "../EventStore.ts"
 import { EventStoreError } from "../EventStoreError.ts"
+import { inLess } from "../LogRead.ts"
 import type { RecordedEvent } from "../RecordedEvent.ts"
 import * as TraceContext from "../TraceContext.ts"
 
@@ -99,33 +100,6 @@ const patiently = (name: string) => {
         Effect.tap(() => warned ? Effect.logInfo(`Subscription ${name} goes on`) : Effect.void)
       )
     })
-}
-
-const isTooMuch = (error: unknown): boolean => error instanceof EventStoreError && error.reason === "StatementTimeout"
-
-/**
- * A page for which the database's time does not suffice is asked for with half the limit, down to a single position: one
- * that is asked for again as it was would be too much for ever. Smaller pages are asked for from then on, until the end
- * of the log is reached: the next may be as slow.
- */
-const inLess = (readAll: Operations["readAll"]): Operations["readAll"] => {
-  let most = Infinity
-  const read: Operations["readAll"] = (options) =>
-    Effect.suspend(() => {
-      const limit = Math.min(options.limit, most)
-      return readAll({ ...options, limit }).pipe(
-        Effect.tap(({ head, position }) =>
-          Effect.sync(() => {
-            if (position >= head) most = Infinity
-          })
-        ),
-        Effect.catchIf((error) => limit > 1 && isTooMuch(error), () => {
-          most = limit >> 1
-          return read(options)
-        })
-      )
-    })
-  return read
 }
 
 /** Pages of the log for a subscription, which waits for a store that is away. */

@@ -8,6 +8,7 @@ import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { createHash } from "node:crypto"
 import { inRealTime, inTime } from "./inTime.ts"
 import { columns, recordedAll } from "./rows.ts"
 import { failed } from "./sqlFailure.ts"
@@ -119,6 +120,10 @@ const named = (names: string): string => `split_part(type, '.', 1) = ANY(${names
 /** Events of one of so many partitions. */
 const ofPartition = (count: string, index: string): string =>
   `('x' || encode(substr(sha256(convert_to(stream_id, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint % ${count} = ${index}`
+
+/** The same without the database. */
+export const partitionOf = (streamId: string, count: number): number =>
+  createHash("sha256").update(streamId, "utf8").digest().readUInt32BE(0) % count
 
 /** What each row of a page begins with, and the event's first column. */
 type PageHead = readonly [

@@ -12,10 +12,15 @@ export const schema = "composable"
 /** The tables that the migrations make, whose rows whoever runs projections reads and writes. */
 export const tables = new Set<string>()
 
+/** The views beside them, to be looked at. */
+export const views = new Set<string>()
+
+const madeView = new RegExp(`CREATE VIEW ${schema}\\.(\\w+)`, "g")
 const madeTable = new RegExp(`CREATE TABLE (?:IF NOT EXISTS )?${schema}\\.(\\w+)`, "g")
 
 const statements = (...all: ReadonlyArray<string>) => {
   for (const [, table] of all.join("\n").matchAll(madeTable)) if (table !== undefined) tables.add(table)
+  for (const [, view] of all.join("\n").matchAll(madeView)) if (view !== undefined) views.add(view)
   return Effect.flatMap(
     SqlClient.SqlClient,
     (sql) => Effect.forEach(all, (text) => sql.unsafe(text), { discard: true })
@@ -107,7 +112,18 @@ const migrations = {
     `COMMENT ON COLUMN ${schema}.dead_letters.written_at IS 'When the projection passed over it.'`,
     `COMMENT ON COLUMN ${schema}.dead_letters.failed_at IS 'When it was tried last; null when it never was.'`
   ),
-  "0005_messages": statements(...messageTables(schema))
+  "0005_messages": statements(...messageTables(schema)),
+  "0006_projection_status": statements(
+    `CREATE VIEW ${schema}.projection_status AS
+      SELECT c.projection, c.version, c.partition, c.position, c.updated_at AS moved_at,
+        CASE WHEN l.failed_at > c.updated_at THEN 'stopped' WHEN l.expires_at > clock_timestamp() AND l.owner IS NOT NULL
+          THEN 'running' ELSE 'unowned' END AS state,
+        CASE WHEN l.expires_at > clock_timestamp() THEN l.owner END AS owner, l.epoch,
+        CASE WHEN l.failed_at > c.updated_at THEN l.error END AS error,
+        CASE WHEN l.failed_at > c.updated_at THEN l.failed_at END AS failed_at
+      FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition)`,
+    `COMMENT ON VIEW ${schema}.projection_status IS 'How far each part of a projection is, who works on it, why nobody does.'`
+  )
 }
 
 const newest = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name, 10)))

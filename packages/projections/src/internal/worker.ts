@@ -1,6 +1,7 @@
 /**
  * Follows one part of the log for one subscriber, under one lease: claims the checkpoint, then reads page by page and
- * applies each in a transaction that also moves the checkpoint. The next page is read while one is applied.
+ * applies each in a transaction that also moves the checkpoint. The next page is read while one is applied, and for all
+ * who stand there at once, see `LogReader`.
  *
  * Whatever interrupts the order of things (a lost connection, a commit whose answer was lost, a checkpoint that somebody
  * moved) leads back to the claim, which tells how far the read model is for certain. And every page tells which event
@@ -8,7 +9,9 @@
  */
 import { EventStore, type LogPage, type ReadAllOptions } from "@composable-ts/core/EventStore"
 import type { LogReadError } from "@composable-ts/core/EventStoreError"
+import * as LogRead from "@composable-ts/core/LogRead"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
@@ -24,9 +27,11 @@ import {
   ProjectionFailed
 } from "../ProjectionError.ts"
 import type { Subscription } from "../Subscription.ts"
-import { isIndivisible, throughContention, throughOutages } from "./failures.ts"
+import { isIndivisible, isOutage, throughContention, throughOutages } from "./failures.ts"
 import { delivering } from "./handOver.ts"
+import * as LogReader from "./LogReader.ts"
 import * as Poisoned from "./poison.ts"
+import * as WorkerMetrics from "./WorkerMetrics.ts"
 
 /** What a worker and its surroundings tell each other. */
 export interface Surroundings {
@@ -38,9 +43,6 @@ export interface Surroundings {
 
 /** Why a worker does not go on. */
 export type Ended = ProjectionFailed | CheckpointAhead | CheckpointMissing | LogMismatch | LogReadError | SqlError
-
-/** How many positions of the log go into one transaction, at the most. */
-export const batchSize = 2_000
 
 /** A subscriber in messages. */
 export const nameOf = ({ name, version }: Subscriber): string => `Projection ${name} v${version}`
@@ -73,6 +75,14 @@ export const sameLog = (part: Part, mark: Mark, page: LogPage): Effect.Effect<vo
 
 const endOf = ({ lastEventId, position }: LogPage): Mark => ({ position, eventId: lastEventId })
 
+/** A page that was applied, as the metrics have it. */
+const batchOf = ({ events, head, position }: LogPage, start: number, end: number): WorkerMetrics.Batch => ({
+  events: events.length,
+  milliseconds: end - start,
+  left: head - position,
+  age: events[0] === undefined ? undefined : start - events[0].recordedAt
+})
+
 /** Works until it shall leave. */
 export const work = <R>(
   subscription: Subscription<R>,
@@ -84,8 +94,8 @@ export const work = <R>(
     ? { names }
     : { names, partition: { index: held.partition, count: partitions } }
 
-  const read = (after: bigint, limit = batchSize) =>
-    Effect.flatMap(EventStore, (events) => events.readAll({ after, limit, ...filter }))
+  const read = (after: bigint, limit: number) =>
+    Effect.flatMap(EventStore, (events) => LogRead.inLess(events.readAll)({ after, limit, ...filter }))
 
   const queues = Poisoned.make(subscription, held, nameOf(held))
 
@@ -132,18 +142,24 @@ export const work = <R>(
 
   const step = delivering(subscription, held, leaving, apply)
 
-  const follow = (appended: Effect.Effect<void>) =>
+  const follow = (log: LogReader.Reader, metrics: WorkerMetrics.WorkerMetrics) =>
     Effect.gen(function*() {
+      const clock = yield* Clock.Clock
       let mark = yield* claim
-      let next: Fiber.Fiber<LogPage, LogReadError> | undefined
+      metrics.follows()
+      let next: Fiber.Fiber<LogReader.Page, LogReadError> | undefined
       moved(held, mark.position)
       while (!Latch.isOpen(leaving)) {
-        const page = yield* next === undefined ? read(mark.position) : Fiber.join(next)
+        const page = yield* next === undefined ? log.read(mark.position) : Fiber.join(next)
         next = undefined
         yield* sameLog(held, mark, page)
         if (page.position > mark.position) {
-          if (page.position < page.head) next = yield* Effect.forkChild(read(page.position))
+          if (page.position < page.head) next = yield* Effect.forkChild(log.read(page.position))
+          const start = clock.currentTimeMillisUnsafe()
           const reached = yield* step(mark, page)
+          if (reached?.position === page.position) {
+            metrics.applied(batchOf(page, start, clock.currentTimeMillisUnsafe()))
+          }
           mark = reached ?? (yield* claim)
           moved(held, mark.position)
           if (mark.position !== page.position) {
@@ -152,14 +168,23 @@ export const work = <R>(
             continue
           }
         }
-        if (page.position >= page.head) yield* Effect.raceFirst(appended, leaving.await)
+        if (page.position >= page.head) {
+          metrics.caughtUp()
+          yield* Effect.raceFirst(log.appendedSince(page), leaving.await)
+        }
       }
       next?.interruptUnsafe()
     })
 
   return Effect.scoped(Effect.gen(function*() {
-    const events = yield* EventStore
-    const appended = yield* throughOutages(nameOf(held))(events.listen)
-    yield* throughOutages(nameOf(held))(follow(appended))
+    const log = yield* throughOutages(nameOf(held))(LogReader.join(yield* EventStore, filter))
+    const metrics = WorkerMetrics.make(held, yield* Effect.context<never>())
+    metrics.begun()
+    yield* follow(log, metrics).pipe(
+      Effect.tapError((error) => Effect.sync(() => isOutage(error) && metrics.waiting())),
+      throughOutages(nameOf(held)),
+      Effect.tapError(({ _tag }) => Effect.sync(() => metrics.failed(_tag))),
+      Effect.ensuring(Effect.sync(metrics.ceased))
+    )
   }))
 }

@@ -164,6 +164,9 @@ export const readAllCases: ReadonlyArray<Case> = [
         }
         const places = parts.flatMap((events, index) => events.map(({ streamId }) => ({ streamId, index })))
         assert.equal(places.length, 2 * streams.length)
+        if (store.partitionOf !== undefined) {
+          for (const { index, streamId } of places) assert.equal(store.partitionOf(streamId, count), index)
+        }
         for (const streamId of streams) {
           const indexes = new Set(places.filter((place) => place.streamId === streamId).map(({ index }) => index))
           assert.equal(indexes.size, 1)
