@@ -56,6 +56,12 @@ export interface Survey {
   readonly members: ReadonlyArray<Member>
 }
 
+/** What a process has to go by: among the leases are no free ones of what is paused. */
+export interface Situation extends Survey {
+  /** What nobody shall work on until it is resumed, see `Rebuild.pause`. */
+  readonly paused: ReadonlyArray<Subscriber>
+}
+
 /** The leases of a database. */
 export interface Service {
   /** Makes a subscriber's leases, free to take, unless they are there. */
@@ -69,8 +75,8 @@ export interface Service {
     subscribers: ReadonlyArray<Subscriber>
   ) => Effect.Effect<ReadonlyArray<Held>, SqlError>
   /** Who lives, and who owns what. It may be out of date as soon as it is there. */
-  readonly survey: Effect.Effect<Survey, SqlError>
-  /** Takes what is free of these parts, in a new epoch, and returns it. Of many who try at once, one succeeds. */
+  readonly survey: Effect.Effect<Situation, SqlError>
+  /** Takes what is free of these parts and not paused, in a new epoch, and returns it. Of many who try at once, one succeeds. */
   readonly take: (member: string, parts: ReadonlyArray<Part>) => Effect.Effect<ReadonlyArray<Held>, SqlError>
   /** Gives back a lease, unless somebody else has taken it, so that others take it at once. */
   readonly release: (member: string, held: Held) => Effect.Effect<void, SqlError>
@@ -158,6 +164,11 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
     )
 
   const survey: Service["survey"] = Effect.gen(function*() {
+    const paused = yield* sql.unsafe<{ readonly name: string; readonly version: number }>(
+      `SELECT projection AS name, version FROM ${schema}.versions WHERE paused_at IS NOT NULL`
+    )
+    const isPaused = (row: Row) =>
+      paused.some(({ name, version }) => name === row.projection && version === row.version)
     const leases = yield* sql.unsafe<Row & { readonly owner: string | null; readonly left: number }>(
       `SELECT projection, version, partition, epoch, left_ms AS left,
          CASE WHEN left_ms > 0 THEN owner END AS owner
@@ -169,7 +180,8 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       `SELECT projection, version, member FROM ${members} WHERE expires_at > clock_timestamp()`
     )
     return {
-      leases: leases.map((row): Lease => ({
+      paused,
+      leases: leases.filter((row) => row.owner !== null || !isPaused(row)).map((row): Lease => ({
         name: row.projection,
         version: row.version,
         partition: row.partition,
@@ -190,7 +202,10 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
            SELECT l.projection, l.version, l.partition FROM ${table} AS l
            JOIN unnest($3::text[], $4::int[], $5::int[]) AS wanted(name, version, partition)
              ON l.projection = wanted.name AND l.version = wanted.version AND l.partition = wanted.partition
-           WHERE l.owner IS NULL OR l.expires_at <= clock_timestamp()
+           WHERE (l.owner IS NULL OR l.expires_at <= clock_timestamp()) AND NOT EXISTS (
+             SELECT FROM ${schema}.versions AS v
+             WHERE v.projection = l.projection AND v.version = l.version AND v.paused_at IS NOT NULL
+           )
            FOR UPDATE OF l SKIP LOCKED
          ) AS free
          WHERE lease.projection = free.projection AND lease.version = free.version

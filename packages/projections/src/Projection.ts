@@ -19,6 +19,7 @@ type Tag = { readonly _tag: string }
 /** A projection: `E` how its handlers fail, `R` what they need. */
 export interface Projection<out E, out R> extends Subscription.Subscription<R> {
   readonly setUp: Effect.Effect<void, E, R>
+  readonly tearDown?: Effect.Effect<void, E, R> | undefined
   readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, E | DecodeError, R>
 }
 
@@ -32,6 +33,8 @@ export interface Declaration<E, R, TombstoneError = never, TombstoneServices = n
   readonly version: number
   /** Makes the read model's tables. Runs once, in one transaction with the first checkpoint. */
   readonly setUp: Effect.Effect<void, E, R>
+  /** Takes the read model's tables away again, see `Rebuild.reset` and `Rebuild.retire`. */
+  readonly tearDown?: Effect.Effect<void, E, R> | undefined
   /**
    * Into how many parts the log's streams are divided, each applied by one process at a time, all at once. The order
    * holds within a stream, not between streams of different parts. Cannot be changed within a version. Default 1.
@@ -64,11 +67,12 @@ export type Handlers<Event extends Tag> = {
 }
 
 const common = <E, R>(
-  { name, partitions = 1, setUp, startFrom = Start.beginning, version }: Declaration<E, R, unknown, unknown>
+  { name, partitions = 1, setUp, startFrom = Start.beginning, tearDown, version }: Declaration<E, R, unknown, unknown>
 ) => ({
   name,
   version,
   setUp,
+  tearDown,
   partitions,
   startFrom
 })

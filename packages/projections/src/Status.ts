@@ -21,6 +21,8 @@ export interface PartStatus extends Part {
   readonly lag: Duration.Duration
   /** The process that works on it, if one does. */
   readonly owner: string | undefined
+  /** Since when nobody shall work on it, see `Rebuild.pause`. */
+  readonly pausedAt: Date | undefined
   /** How many take-overs there have been. */
   readonly epoch: bigint
   /** Why work on it stopped, unless the read model has moved since. */
@@ -34,6 +36,7 @@ interface Row {
   readonly epoch: bigint | null
   readonly error: string | null
   readonly failed_at: Date | null
+  readonly paused_at: Date | null
   readonly now: Date
 }
 
@@ -47,9 +50,10 @@ export const of = (
     const rows = yield* client.unsafe<Row>(
       `SELECT c.partition, c.position, l.epoch, clock_timestamp() AS now,
          CASE WHEN l.expires_at > clock_timestamp() THEN l.owner END AS owner,
-         CASE WHEN l.failed_at > c.updated_at THEN l.error END AS error, l.failed_at
+         CASE WHEN l.failed_at > c.updated_at THEN l.error END AS error, l.failed_at, v.paused_at
        FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition)
-       WHERE c.projection = $1 AND c.version = $2 ORDER BY c.partition`,
+         LEFT JOIN ${schema}.versions AS v USING (projection, version)
+       WHERE projection = $1 AND version = $2 ORDER BY c.partition`,
       [name, version]
     )
     return yield* Effect.forEach(
@@ -63,6 +67,7 @@ export const of = (
           behind: head > row.position ? head - row.position : 0n,
           lag: Duration.millis(next === undefined ? 0 : Math.max(0, row.now.getTime() - next.recordedAt)),
           owner: row.owner ?? undefined,
+          pausedAt: row.paused_at ?? undefined,
           epoch: row.epoch ?? 0n,
           error: row.error === null || row.failed_at === null ? undefined : { message: row.error, at: row.failed_at }
         }))
@@ -98,6 +103,7 @@ const complaintOf = (part: PartStatus, limit: Duration.Duration): string | undef
   const who = `${nameOf(part)}, partition ${part.partition},`
   const where = `at position ${part.position}, ${part.behind} behind the log's end`
   if (part.error !== undefined) return `${who} has stopped ${where}: ${part.error.message}`
+  if (part.pausedAt !== undefined) return `${who} is ${where}, paused since ${part.pausedAt.toISOString()}`
   if (part.owner === undefined) return `${who} is ${where}, and no process works on it`
   if (Duration.isGreaterThan(part.lag, limit)) {
     return `${who} is ${where}: the next event is ${

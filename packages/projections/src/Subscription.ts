@@ -36,6 +36,7 @@ import { patiently } from "./internal/failures.ts"
 import * as Progress from "./internal/progress.ts"
 import { migrate } from "./internal/schema.ts"
 import { onNotification } from "./internal/signals.ts"
+import * as Versions from "./internal/versions.ts"
 import { type Ended, failsAs, nameOf, sameLog, work } from "./internal/worker.ts"
 import * as Lease from "./Lease.ts"
 import { CheckpointMissing, DuplicateProjection, LeaseLost, PartitionsChanged } from "./ProjectionError.ts"
@@ -50,6 +51,11 @@ export interface Subscription<out R> extends Lease.Subscriber {
   readonly startFrom: Start.Start
   /** Runs once, in one transaction with the first checkpoints. */
   readonly setUp: Effect.Effect<void, unknown, R>
+  /**
+   * Takes away what {@link setUp} has made, outside of what is taken away by itself: see `Rebuild.reset` and
+   * `Rebuild.retire`, which run it in one transaction with what they do to the checkpoints.
+   */
+  readonly tearDown?: Effect.Effect<void, unknown, R> | undefined
   /** Applies some events, in order of global position, in the transaction that moves the checkpoint. */
   readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, unknown, R>
 }
@@ -82,8 +88,10 @@ const prepare = <R>(subscription: Subscription<R>) =>
     if (begun.length === 0) {
       const from = yield* Start.markOf(subscription.startFrom)
       yield* sql.withTransaction(
-        Effect.flatMap(checkpoints.begin(subscription, declared, from), (isNew) =>
-          isNew ? subscription.setUp : Effect.void)
+        Versions.admit(subscription).pipe(
+          Effect.andThen(checkpoints.begin(subscription, declared, from)),
+          Effect.flatMap((isNew) => isNew ? subscription.setUp : Effect.void)
+        )
       ).pipe(failsAs(subscription, beforeFirst))
       begun = yield* checkpoints.read(subscription)
     }
@@ -203,9 +211,12 @@ const start = (subscriptions: Several) =>
         yield* Effect.logWarning(new LeaseLost({ projection, version, partition, epoch }).message)
         fiber.interruptUnsafe()
       }
-      const { giveBack, lookAgainIn, take } = plan(yield* leases.survey, member, beat)
+      const survey = yield* leases.survey
+      const { giveBack, lookAgainIn, take } = plan(survey, member, beat)
       const taken = yield* leases.take(member, take)
       yield* Effect.forEach([...held, ...taken], begin, { discard: true })
+      const paused = new Set(survey.paused.map(keyOf))
+      for (const worker of workers.values()) if (paused.has(keyOf(worker.held))) worker.leaving.openUnsafe()
       if (giveBack !== undefined) workers.get(partKey(giveBack))?.leaving.openUnsafe()
       return lookAgainIn === undefined ? beat : Duration.min(lookAgainIn, beat)
     })

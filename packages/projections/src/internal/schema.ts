@@ -53,6 +53,32 @@ const migrations = Migrator.fromRecord({
       PRIMARY KEY (projection, version, member)
     ) WITH (fillfactor = 50)`,
     `COMMENT ON TABLE ${schema}.members IS 'The processes that run a projection, or stand by to.'`
+  ),
+  "0004_versions": statements(
+    `CREATE TABLE ${schema}.versions (
+      projection text COLLATE "C" NOT NULL,
+      version integer NOT NULL,
+      tables_in text,
+      views_in text,
+      views text[],
+      served_at timestamptz,
+      paused_at timestamptz,
+      retired_at timestamptz,
+      PRIMARY KEY (projection, version)
+    )`,
+    `COMMENT ON TABLE ${schema}.versions IS
+      'What is known of a projection''s version beside its checkpoint; no row where there is nothing to know.'`,
+    `COMMENT ON COLUMN ${schema}.versions.tables_in IS 'The schema of this version''s own tables.'`,
+    `COMMENT ON COLUMN ${schema}.versions.views_in IS 'The schema of the views that queries read, the same in all versions.'`,
+    `COMMENT ON COLUMN ${schema}.versions.served_at IS 'When the views were first switched to this version.'`,
+    `COMMENT ON COLUMN ${schema}.versions.paused_at IS 'Since when no process works on it, by order; null: they may.'`,
+    `COMMENT ON COLUMN ${schema}.versions.retired_at IS 'Since when its tables are gone for good; nobody sets it up again.'`,
+    `CREATE TABLE ${schema}.serving (
+      projection text COLLATE "C" PRIMARY KEY,
+      version integer NOT NULL,
+      since timestamptz NOT NULL DEFAULT clock_timestamp()
+    )`,
+    `COMMENT ON TABLE ${schema}.serving IS 'The version of a projection that its views show.'`
   )
 })
 
