@@ -56,10 +56,9 @@ export interface Survey {
   readonly members: ReadonlyArray<Member>
 }
 
-/** What a process has to go by: among the leases are no free ones of what is paused. */
-export interface Situation extends Survey {
-  /** What nobody shall work on until it is resumed, see `Rebuild.pause`. */
-  readonly paused: ReadonlyArray<Subscriber>
+/** A subscriber on which nobody shall work: until it is resumed, or for good. See `Rebuild.pause` and `Rebuild.retire`. */
+export interface Withheld extends Subscriber {
+  readonly order: "Paused" | "Retired"
 }
 
 /** The leases of a database. */
@@ -74,8 +73,13 @@ export interface Service {
     member: string,
     subscribers: ReadonlyArray<Subscriber>
   ) => Effect.Effect<ReadonlyArray<Held>, SqlError>
-  /** Who lives, and who owns what. It may be out of date as soon as it is there. */
-  readonly survey: Effect.Effect<Situation, SqlError>
+  /**
+   * Who lives, and who owns what; free leases of what is paused are left out. It may be out of date as soon as it
+   * is there.
+   */
+  readonly survey: Effect.Effect<Survey, SqlError>
+  /** What nobody shall work on. */
+  readonly withheld: Effect.Effect<ReadonlyArray<Withheld>, SqlError>
   /** Takes what is free of these parts and not paused, in a new epoch, and returns it. Of many who try at once, one succeeds. */
   readonly take: (member: string, parts: ReadonlyArray<Part>) => Effect.Effect<ReadonlyArray<Held>, SqlError>
   /** Gives back a lease, unless somebody else has taken it, so that others take it at once. */
@@ -124,6 +128,13 @@ interface Row {
 
 const held = ({ epoch, partition, projection, version }: Row): Held => ({ name: projection, version, partition, epoch })
 
+/** Whether a lease, by the name that its row has in a statement, is one to take up. */
+const notPaused = (lease: string): string =>
+  `NOT EXISTS (
+     SELECT FROM ${schema}.versions AS v
+     WHERE v.projection = ${lease}.projection AND v.version = ${lease}.version AND v.paused_at IS NOT NULL
+   )`
+
 /** The leases of the `SqlClient`'s database. */
 export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
@@ -164,24 +175,18 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
     )
 
   const survey: Service["survey"] = Effect.gen(function*() {
-    const paused = yield* sql.unsafe<{ readonly name: string; readonly version: number }>(
-      `SELECT projection AS name, version FROM ${schema}.versions WHERE paused_at IS NOT NULL`
-    )
-    const isPaused = (row: Row) =>
-      paused.some(({ name, version }) => name === row.projection && version === row.version)
     const leases = yield* sql.unsafe<Row & { readonly owner: string | null; readonly left: number }>(
       `SELECT projection, version, partition, epoch, left_ms AS left,
          CASE WHEN left_ms > 0 THEN owner END AS owner
        FROM ${table}, LATERAL (
          SELECT (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::float8 AS left_ms
-       ) AS age`
+       ) AS age WHERE left_ms > 0 AND owner IS NOT NULL OR ${notPaused(table)}`
     )
     const alive = yield* sql.unsafe<{ projection: string; version: number; member: string }>(
       `SELECT projection, version, member FROM ${members} WHERE expires_at > clock_timestamp()`
     )
     return {
-      paused,
-      leases: leases.filter((row) => row.owner !== null || !isPaused(row)).map((row): Lease => ({
+      leases: leases.map((row): Lease => ({
         name: row.projection,
         version: row.version,
         partition: row.partition,
@@ -193,6 +198,11 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
     }
   })
 
+  const withheld: Service["withheld"] = sql.unsafe<Withheld>(
+    `SELECT projection AS name, version, CASE WHEN retired_at IS NULL THEN 'Paused' ELSE 'Retired' END AS order
+     FROM ${schema}.versions WHERE paused_at IS NOT NULL OR retired_at IS NOT NULL`
+  )
+
   const take: Service["take"] = (member, parts) =>
     parts.length === 0 ? Effect.succeed([]) : Effect.map(
       sql.unsafe<Row>(
@@ -202,10 +212,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
            SELECT l.projection, l.version, l.partition FROM ${table} AS l
            JOIN unnest($3::text[], $4::int[], $5::int[]) AS wanted(name, version, partition)
              ON l.projection = wanted.name AND l.version = wanted.version AND l.partition = wanted.partition
-           WHERE (l.owner IS NULL OR l.expires_at <= clock_timestamp()) AND NOT EXISTS (
-             SELECT FROM ${schema}.versions AS v
-             WHERE v.projection = l.projection AND v.version = l.version AND v.paused_at IS NOT NULL
-           )
+           WHERE (l.owner IS NULL OR l.expires_at <= clock_timestamp()) AND ${notPaused("l")}
            FOR UPDATE OF l SKIP LOCKED
          ) AS free
          WHERE lease.projection = free.projection AND lease.version = free.version
@@ -243,7 +250,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       [member, name, version]
     ))
 
-  return { declare, renew, survey, take, release, fail, leave }
+  return { declare, renew, survey, withheld, take, release, fail, leave }
 })
 
 /** Provides the leases of the `SqlClient`'s database, whose tables must be there. */

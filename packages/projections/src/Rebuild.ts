@@ -13,7 +13,7 @@
  * rebuilt.
  */
 import type { LogReadError } from "@composable-ts/core/EventStoreError"
-import * as PgClient from "@effect/sql-pg/PgClient"
+import type * as PgClient from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

@@ -39,7 +39,13 @@ import { onNotification } from "./internal/signals.ts"
 import * as Versions from "./internal/versions.ts"
 import { type Ended, failsAs, nameOf, sameLog, work } from "./internal/worker.ts"
 import * as Lease from "./Lease.ts"
-import { CheckpointMissing, DuplicateProjection, LeaseLost, PartitionsChanged } from "./ProjectionError.ts"
+import {
+  CheckpointMissing,
+  DuplicateProjection,
+  LeaseLost,
+  PartitionsChanged,
+  VersionRetired
+} from "./ProjectionError.ts"
 import * as Start from "./Start.ts"
 
 /** A subscription whose events take effect in the database of its checkpoint; `R` is what that needs. */
@@ -61,7 +67,7 @@ export interface Subscription<out R> extends Lease.Subscriber {
 }
 
 /** Why a subscription does not go on. */
-export type Stopped = Ended | PartitionsChanged | DuplicateProjection
+export type Stopped = Ended | PartitionsChanged | DuplicateProjection | VersionRetired
 
 /** What running needs, besides the handlers' own requirements: the log, and the read model's database. */
 export type Requirements = EventStore | PgClient.PgClient
@@ -92,7 +98,10 @@ const prepare = <R>(subscription: Subscription<R>) =>
           Effect.andThen(checkpoints.begin(subscription, declared, from)),
           Effect.flatMap((isNew) => isNew ? subscription.setUp : Effect.void)
         )
-      ).pipe(failsAs(subscription, beforeFirst))
+      ).pipe(
+        failsAs(subscription, beforeFirst),
+        Effect.mapError((failed) => failed.cause instanceof VersionRetired ? failed.cause : failed)
+      )
       begun = yield* checkpoints.read(subscription)
     }
     if (begun.length !== declared) {
@@ -202,8 +211,21 @@ const start = (subscriptions: Several) =>
         )
       })
 
+    /** Lets go of what nobody shall work on. */
+    const withhold = ({ name, order, version }: Lease.Withheld) => {
+      if (order === "Retired") {
+        return stop({ name, version }, Cause.fail(new VersionRetired({ projection: name, version })))
+      }
+      const key = keyOf({ name, version })
+      for (const { held, leaving } of workers.values()) {
+        if (keyOf(held) === key) leaving.openUnsafe()
+      }
+      return Effect.void
+    }
+
     /** Sends the heartbeat, and takes and gives back what is due. Tells how soon it should be done again. */
     const attend = Effect.gen(function*() {
+      for (const withheld of yield* leases.withheld) yield* withhold(withheld)
       const held = yield* leases.renew(member, [...active.values()])
       const epochs = new Map(held.map((lease) => [partKey(lease), lease.epoch]))
       for (const [key, { done, fiber, held: { epoch, name: projection, partition, version } }] of workers) {
@@ -211,12 +233,9 @@ const start = (subscriptions: Several) =>
         yield* Effect.logWarning(new LeaseLost({ projection, version, partition, epoch }).message)
         fiber.interruptUnsafe()
       }
-      const survey = yield* leases.survey
-      const { giveBack, lookAgainIn, take } = plan(survey, member, beat)
+      const { giveBack, lookAgainIn, take } = plan(yield* leases.survey, member, beat)
       const taken = yield* leases.take(member, take)
       yield* Effect.forEach([...held, ...taken], begin, { discard: true })
-      const paused = new Set(survey.paused.map(keyOf))
-      for (const worker of workers.values()) if (paused.has(keyOf(worker.held))) worker.leaving.openUnsafe()
       if (giveBack !== undefined) workers.get(partKey(giveBack))?.leaving.openUnsafe()
       return lookAgainIn === undefined ? beat : Duration.min(lookAgainIn, beat)
     })

@@ -65,21 +65,23 @@ interface Existing {
 
 const columns = (relation: string) =>
   `(SELECT coalesce(array_agg(concat_ws(' ', quote_ident(attname), atttypid, atttypmod, attcollation) ORDER BY attnum), '{}')
-    FROM pg_attribute WHERE attrelid = ${relation}::regclass AND attnum > 0 AND NOT attisdropped)`
+    FROM pg_attribute WHERE attrelid = ${relation} AND attnum > 0 AND NOT attisdropped)`
 
 /** What stands under a view's name, if anything does. */
 const existing = (subscriber: Subscriber, view: string, table: string) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql.unsafe<Existing>(
-      `SELECT relkind = 'v' AND obj_description(oid, 'pg_class') IS NOT DISTINCT FROM $3 AS ours,
+      `SELECT relkind = 'v' AND obj_description(oid, 'pg_class') IS NOT DISTINCT FROM $3::text AS ours,
          was = is_now[1:cardinality(was)] AS extensible,
          (SELECT coalesce(json_agg(json_build_object(
             'right', privilege_type, 'passes', is_grantable,
             'role', CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
           )), '[]') FROM aclexplode(relacl) WHERE grantee <> relowner) AS rights
-       FROM pg_class, LATERAL (SELECT ${columns("$1")} AS was, ${columns("$2")} AS is_now) AS columns
-       WHERE oid = to_regclass($1)`,
+       FROM pg_class, LATERAL (SELECT ${columns("pg_class.oid")} AS was, ${
+        columns("$2::text::regclass")
+      } AS is_now) AS columns
+       WHERE oid = to_regclass($1::text)`,
       [view, table, commentOf(subscriber)]
     )
     return rows[0]

@@ -20,7 +20,7 @@ import { NotCaughtUp, SwitchFailed, VersionRetired } from "../ProjectionError.ts
 import { isContention, isOutage, patiently } from "./failures.ts"
 import * as Progress from "./progress.ts"
 import { schema } from "./schema.ts"
-import { NameTaken, show } from "./servingViews.ts"
+import { type NameTaken, show } from "./servingViews.ts"
 import { onNotification } from "./signals.ts"
 import * as Versions from "./versions.ts"
 import { batchSize, nameOf } from "./worker.ts"
@@ -110,7 +110,7 @@ const pause = "1 second"
 /** Switches when the version has caught up, unless it has served before or a later one serves; then it returns. */
 export const whenDue = (
   candidate: Candidate
-): Effect.Effect<void, SwitchFailed | SqlError | LogReadError, EventStore | PgClient.PgClient> =>
+): Effect.Effect<void, VersionRetired | SwitchFailed | SqlError | LogReadError, EventStore | PgClient.PgClient> =>
   Effect.scoped(Effect.gen(function*() {
     const { config } = yield* PgClient.PgClient
     // Apart from the handlers', whose pool may be used up by the very version that is to come up.
@@ -130,7 +130,10 @@ const follow = (candidate: Candidate, moved: Effect.Effect<void>) =>
       const versions = yield* patiently(who)(Versions.of(candidate.name))
       const known = versions.find(({ version }) => version === candidate.version)
       const current = versions.find(({ serving }) => serving)
-      if (known?.servedBefore === true || known?.retired === true) return
+      if (known?.retired === true) {
+        return yield* new VersionRetired({ projection: candidate.name, version: candidate.version })
+      }
+      if (known?.servedBefore === true) return
       if (current !== undefined && current.version > candidate.version) {
         return yield* Effect.logInfo(`${who} is kept up to date, and not switched to: v${current.version} serves`)
       }
@@ -150,8 +153,8 @@ const follow = (candidate: Candidate, moved: Effect.Effect<void>) =>
 const switchOrWait = (candidate: Candidate) =>
   Effect.catchIf(
     patiently(nameOf(candidate))(attempt(candidate)),
-    (error): error is NotCaughtUp | VersionRetired | SqlError =>
-      error instanceof NotCaughtUp || error instanceof VersionRetired || isSqlError(error) && isContention(error),
+    (error): error is NotCaughtUp | SqlError =>
+      error instanceof NotCaughtUp || isSqlError(error) && isContention(error),
     (error) =>
       Effect.andThen(
         Effect.logWarning(`${nameOf(candidate)} was not switched to, and will be tried again`, error),
