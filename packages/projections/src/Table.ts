@@ -110,13 +110,15 @@ const statementOf = (table: Table<Columns>): string => {
   const key = table.key.map(quoted).join(", ")
   const raw = columns.map((_, i) => `c${i}`)
   const values = columns.map(([name, type], i) => `c${i}::${typeOf(type)} AS ${quoted(name)}`).join(", ")
+  let nr = "nr"
+  while (nr in table.columns) nr += "_"
   const updates = columns.filter(([name]) => !table.key.includes(name))
     .map(([name]) => `${quoted(name)} = excluded.${quoted(name)}`)
   return `INSERT INTO ${nameOf(table)} (${names})
     SELECT DISTINCT ON (${key}) ${names} FROM (
-      SELECT ${values}, nr FROM unnest(${columns.map((_, i) => `$${i + 1}::text[]`).join(", ")})
-      WITH ORDINALITY AS raw(${raw.join(", ")}, nr)
-    ) AS typed ORDER BY ${key}, nr DESC
+      SELECT ${values}, ${nr} FROM unnest(${columns.map((_, i) => `$${i + 1}::text::text[]`).join(", ")})
+      WITH ORDINALITY AS raw(${raw.join(", ")}, ${nr})
+    ) AS typed ORDER BY ${key}, ${nr} DESC
     ON CONFLICT (${key}) DO ${updates.length === 0 ? "NOTHING" : `UPDATE SET ${updates.join(", ")}`}`
 }
 
@@ -141,7 +143,11 @@ const scalarText = (type: string, value: unknown): string => {
   return String(value)
 }
 
-const inArray = (text: string): string => `"${text.replaceAll("\\", "\\\\").replaceAll("\"", "\\\"")}"`
+const inArray = (text: string | null): string =>
+  text === null ? "NULL" : `"${text.replaceAll("\\", "\\\\").replaceAll("\"", "\\\"")}"`
+
+/** An array as the database reads it from text: the client knows no type for one that holds nothing but nulls. */
+const arrayText = (texts: ReadonlyArray<string | null>): string => `{${texts.map(inArray).join(",")}}`
 
 /** A value as the database reads it from text. */
 const textOf = (type: ColumnType, value: unknown): string | null => {
@@ -151,7 +157,7 @@ const textOf = (type: ColumnType, value: unknown): string | null => {
   if (!plain.endsWith("[]")) return scalarText(plain, value)
   const element = plain.slice(0, -2)
   const elements = value as ReadonlyArray<unknown>
-  return `{${elements.map((each) => each === null ? "NULL" : inArray(scalarText(element, each))).join(",")}}`
+  return arrayText(elements.map((each) => each === null ? null : scalarText(element, each)))
 }
 
 /**
@@ -177,6 +183,6 @@ export const upsert = <C extends Columns>(
       Effect.asVoid(Effect.suspend(() =>
         sql.unsafe(
           cached(table),
-          Object.entries(table.columns).map(([name, type]) => rows.map((row) => textOf(type, row[name])))
+          Object.entries(table.columns).map(([name, type]) => arrayText(rows.map((row) => textOf(type, row[name]))))
         )
       )))

@@ -17,6 +17,7 @@ import { isSqlError } from "effect/sql/SqlError"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
+import { throughContention } from "../../../packages/projections/src/internal/failures.ts"
 import { schema } from "../../../packages/projections/src/internal/schema.ts"
 import { show } from "../../../packages/projections/src/internal/servingViews.ts"
 import { look, plain, type Seen, standings, vote } from "../../../packages/projections/test/Standings.ts"
@@ -143,9 +144,8 @@ const faultDuring = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const begun = yield* Deferred.make<void>()
     const fiber = yield* Effect.forkChild(
-      Effect.catch(
-        watching(Deferred.succeed(begun, undefined)),
-        (error) => Effect.succeed(`failed: ${String(error.reason.cause)}`)
+      watching(Deferred.succeed(begun, undefined)).pipe(
+        Effect.catch((error) => Effect.succeed(`failed: ${String(error.reason.cause)}`))
       )
     )
     yield* Deferred.await(begun)
@@ -242,10 +242,11 @@ describe("the controls: queries see it", () => {
         before: (batch) => batch.some(({ globalPosition }) => globalPosition > 2_000n) ? Effect.never : Effect.void
       })))
       yield* untilSome(`SELECT FROM ${schema}.checkpoints WHERE version = 2 AND position = 2000`)
-      const fault = yield* faultDuring(sql.withTransaction(Effect.andThen(
+      const careless = Effect.andThen(
         show(v2, v2.place, v1.place),
         sql.unsafe(`UPDATE ${schema}.serving SET version = 2`)
-      )))
+      )
+      const fault = yield* faultDuring(throughContention(sql.withTransaction(careless)))
       assert.match(fault, /older/)
     }).pipe(Effect.scoped, Effect.provide(database)))
 
