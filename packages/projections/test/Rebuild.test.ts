@@ -173,6 +173,32 @@ describe("switchTo", () => {
       yield* Fiber.join(late)
     }).pipe(Effect.provide(database)))
 
+  it.live("counts what the old version is about to commit among what it has shown", () =>
+    Effect.gen(function*() {
+      const [inside, goOn] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const slow = standings(1, {
+        before: (events) =>
+          events.some(({ globalPosition }) => globalPosition === 11n)
+            ? Effect.andThen(Deferred.succeed(inside, undefined), Deferred.await(goOn))
+            : Effect.void
+      })
+      yield* vote(10)
+      yield* Projection.catchUp(v1)
+      yield* Projection.catchUp(v2)
+      yield* vote(5)
+      const running = yield* Effect.forkScoped(Projection.run(slow))
+      yield* Deferred.await(inside)
+      const switching = yield* Effect.forkScoped(Effect.flip(Rebuild.switchTo(v2)))
+      const sql = yield* SqlClient.SqlClient
+      yield* Effect.raceFirst(
+        until(sql`SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted`, (rows) => rows.length > 0),
+        Fiber.await(switching)
+      )
+      yield* Deferred.succeed(goOn, undefined)
+      assert.deepInclude(yield* Fiber.join(switching), { _tag: "NotCaughtUp", position: 15n, reached: 10n })
+      yield* Fiber.interrupt(running)
+    }).pipe(Effect.scoped, Effect.provide(database)))
+
   it.live("fails, and changes nothing, where something depends on a view that must be made anew", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
@@ -295,8 +321,10 @@ describe("run", () => {
       yield* vote(4)
       yield* Projection.catchUp(v1)
       yield* Rebuild.build(standings(3))
+      yield* Projection.catchUp(v2)
+      yield* Rebuild.build(v2)
+      assert.strictEqual(yield* ReadModel.serving("standings"), 3)
       const running = yield* Effect.forkChild(Rebuild.run(v2))
-      yield* until(Status.of(v2), ([part]) => part?.position === 4n)
       yield* vote(1)
       yield* until(Status.of(v2), ([part]) => part?.position === 5n)
       assert.strictEqual(yield* ReadModel.serving("standings"), 3)
