@@ -49,6 +49,11 @@ export interface Service {
    */
   readonly claim: (held: Held) => Effect.Effect<Mark, LeaseLost | CheckpointMissing | SqlError>
   /**
+   * Keeps all checkpoints of a subscriber from moving until the caller's transaction ends. It does not wait for a
+   * transaction that an owner has left open, however long: that one's session is ended, its work rolled back.
+   */
+  readonly seize: (subscriber: Subscriber) => Effect.Effect<ReadonlyArray<Checkpoint>, SqlError>
+  /**
    * Moves the checkpoint in the caller's transaction, in which nothing has been written so far. Tells whether it did: if
    * not, the owner was replaced, or the checkpoint is not where the owner believes, and the transaction must not commit.
    */
@@ -107,7 +112,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       )
     }))
 
-  const endEarlier = (held: Held) =>
+  const endEarlier = (held: Part) =>
     sql.unsafe<{ readonly pid: number }>(
       `SELECT pid FROM pg_locks, pg_terminate_backend(pid) AS ended
        WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_pid()
@@ -132,6 +137,28 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       () => Effect.andThen(endEarlier(held), Effect.suspend(() => claim(held)))
     )
 
+  const lockAll = ({ name, version }: Subscriber) =>
+    sql.withTransaction(Effect.andThen(
+      sql.unsafe(`SET LOCAL lock_timeout = '${patience}'`),
+      sql.unsafe(
+        `SELECT FROM ${table} WHERE projection = $1 AND version = $2 ORDER BY partition FOR NO KEY UPDATE`,
+        [name, version]
+      )
+    ))
+
+  const seize: Service["seize"] = (subscriber) =>
+    Effect.catchIf(
+      Effect.andThen(lockAll(subscriber), read(subscriber)),
+      (error): error is SqlError => isSqlError(error) && error.reason._tag === "LockTimeoutError",
+      () =>
+        Effect.flatMap(read(subscriber), (parts) =>
+          Effect.forEach(parts, ({ partition }) => endEarlier({ ...subscriber, partition }), { discard: true })).pipe(
+            Effect.andThen(Effect.suspend(() =>
+              seize(subscriber)
+            ))
+          )
+    )
+
   const advance: Service["advance"] = (held, from, to) =>
     Effect.map(
       sql.unsafe(
@@ -152,7 +179,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       (rows) => rows.length > 0
     )
 
-  return { read, begin, claim, advance }
+  return { read, begin, claim, seize, advance }
 })
 
 /** Provides the checkpoints of the `SqlClient`'s database, whose tables must be there. */

@@ -24,7 +24,7 @@ import { patiently } from "./internal/failures.ts"
 import * as Progress from "./internal/progress.ts"
 import { migrate } from "./internal/schema.ts"
 import { onNotification } from "./internal/signals.ts"
-import type { Subscriber } from "./Lease.ts"
+import * as Versions from "./internal/versions.ts"
 import { NotCaughtUp } from "./ProjectionError.ts"
 
 /** What to wait for. */
@@ -35,10 +35,19 @@ export interface Token {
   readonly timeout: Duration.Input
 }
 
+/**
+ * Which read model: a version of a projection, or, without one, whichever version queries read by `ReadModel.versioned`.
+ * What is read through the views behind such a wait contains the position, though the views be switched in between.
+ */
+export interface Model {
+  readonly name: string
+  readonly version?: number | undefined
+}
+
 /** Waits for read models. */
 export interface Service {
   /** Waits until a read model contains the log up to a position, in all its partitions. Returns at once if it does. */
-  readonly waitFor: (subscriber: Subscriber, token: Token) => Effect.Effect<void, NotCaughtUp | SqlError>
+  readonly waitFor: (model: Model, token: Token) => Effect.Effect<void, NotCaughtUp | SqlError>
 }
 
 /** Waits for read models, in the database of the layer's `PgClient`. */
@@ -52,14 +61,25 @@ interface Waiter {
 
 /** Those who wait for one read model. */
 interface Watched {
-  readonly subscriber: Subscriber
+  readonly subscriber: Model
   readonly waiters: Set<Waiter>
   /** How far it was when last looked at. */
   reached: bigint | undefined
 }
 
-const least = (positions: ReadonlyArray<bigint>): bigint | undefined =>
-  positions.length === 0 ? undefined : positions.reduce((a, b) => a < b ? a : b)
+/** A version, by the text that announces its moves. Whatever moves of a projection may be what serves. */
+const keyOf = ({ name, version }: Model): string =>
+  version === undefined ? servingKey(name) : Progress.payloadOf({ name, version })
+
+const servingKey = (name: string): string => `${name} serving`
+
+/** The least position of a read model. */
+const reachedBy = (checkpoints: Checkpoint.Service) => ({ name, version }: Model) =>
+  version === undefined
+    ? Effect.map(Versions.of(name), (versions) =>
+      Versions.least(versions.find(({ serving }) => serving)?.positions ?? []))
+    : Effect.map(checkpoints.read({ name, version }), (parts) =>
+      Versions.least(parts.map(({ position }) => position)))
 
 /** Makes the tables, if they are missing, and begins to listen, on one connection of the client for all who wait. */
 export const make: Effect.Effect<
@@ -74,8 +94,11 @@ export const make: Effect.Effect<
   const due = new Set<string>()
   const calls = yield* Queue.sliding<void>(1)
 
+  const reached = reachedBy(checkpoints)
+
   const wake = (key: string | undefined) => {
-    for (const each of key === undefined ? watched.keys() : [key]) if (watched.has(each)) due.add(each)
+    const keys = key === undefined ? watched.keys() : [key, servingKey(key.replace(/ v\d+$/, ""))]
+    for (const each of keys) if (watched.has(each)) due.add(each)
     if (due.size > 0) Queue.offerUnsafe(calls, undefined)
   }
 
@@ -83,8 +106,10 @@ export const make: Effect.Effect<
     Effect.gen(function*() {
       const model = watched.get(key)
       if (model === undefined) return
-      const exit = yield* Effect.exit(patiently("Consistency")(checkpoints.read(model.subscriber)))
-      if (Exit.isSuccess(exit)) model.reached = least(exit.value.map(({ position }) => position))
+      const exit = yield* Effect.exit(
+        patiently("Consistency")(Effect.provideService(reached(model.subscriber), SqlClient.SqlClient, client))
+      )
+      if (Exit.isSuccess(exit)) model.reached = exit.value
       for (const { done, position } of model.waiters) {
         if (Exit.isFailure(exit)) yield* Deferred.failCause(done, exit.cause)
         else if (model.reached !== undefined && model.reached >= position) yield* Deferred.succeed(done, undefined)
@@ -102,7 +127,7 @@ export const make: Effect.Effect<
 
   const waitFor: Service["waitFor"] = (subscriber, { position, timeout }) =>
     Effect.suspend(() => {
-      const key = Progress.payloadOf(subscriber)
+      const key = keyOf(subscriber)
       const model = watched.get(key) ?? { subscriber, waiters: new Set<Waiter>(), reached: undefined }
       watched.set(key, model)
       const waiter: Waiter = { position, done: Deferred.makeUnsafe() }
@@ -145,8 +170,8 @@ export const layer: Layer.Layer<Consistency, SqlError | MigrationError, PgClient
 )
 
 /** Waits until a read model contains a position, and then reads. */
-export const readAfter = (subscriber: Subscriber, token: Token) =>
+export const readAfter = (model: Model, token: Token) =>
 <A, E, R>(
   query: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | NotCaughtUp | SqlError, R | Consistency> =>
-  Effect.andThen(Effect.flatMap(Consistency, ({ waitFor }) => waitFor(subscriber, token)), query)
+  Effect.andThen(Effect.flatMap(Consistency, ({ waitFor }) => waitFor(model, token)), query)

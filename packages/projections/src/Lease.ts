@@ -56,6 +56,11 @@ export interface Survey {
   readonly members: ReadonlyArray<Member>
 }
 
+/** A subscriber on which nobody shall work: until it is resumed, or for good. See `Rebuild.pause` and `Rebuild.retire`. */
+export interface Withheld extends Subscriber {
+  readonly order: "Paused" | "Retired"
+}
+
 /** The leases of a database. */
 export interface Service {
   /** Makes a subscriber's leases, free to take, unless they are there. */
@@ -68,9 +73,14 @@ export interface Service {
     member: string,
     subscribers: ReadonlyArray<Subscriber>
   ) => Effect.Effect<ReadonlyArray<Held>, SqlError>
-  /** Who lives, and who owns what. It may be out of date as soon as it is there. */
+  /**
+   * Who lives, and who owns what; free leases of what is paused are left out. It may be out of date as soon as it
+   * is there.
+   */
   readonly survey: Effect.Effect<Survey, SqlError>
-  /** Takes what is free of these parts, in a new epoch, and returns it. Of many who try at once, one succeeds. */
+  /** What nobody shall work on. */
+  readonly withheld: Effect.Effect<ReadonlyArray<Withheld>, SqlError>
+  /** Takes what is free of these parts and not paused, in a new epoch, and returns it. Of many who try at once, one succeeds. */
   readonly take: (member: string, parts: ReadonlyArray<Part>) => Effect.Effect<ReadonlyArray<Held>, SqlError>
   /** Gives back a lease, unless somebody else has taken it, so that others take it at once. */
   readonly release: (member: string, held: Held) => Effect.Effect<void, SqlError>
@@ -118,6 +128,13 @@ interface Row {
 
 const held = ({ epoch, partition, projection, version }: Row): Held => ({ name: projection, version, partition, epoch })
 
+/** Whether a lease, by the name that its row has in a statement, is one to take up. */
+const notPaused = (lease: string): string =>
+  `NOT EXISTS (
+     SELECT FROM ${schema}.versions AS v
+     WHERE v.projection = ${lease}.projection AND v.version = ${lease}.version AND v.paused_at IS NOT NULL
+   )`
+
 /** The leases of the `SqlClient`'s database. */
 export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
@@ -163,7 +180,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
          CASE WHEN left_ms > 0 THEN owner END AS owner
        FROM ${table}, LATERAL (
          SELECT (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::float8 AS left_ms
-       ) AS age`
+       ) AS age WHERE left_ms > 0 AND owner IS NOT NULL OR ${notPaused(table)}`
     )
     const alive = yield* sql.unsafe<{ projection: string; version: number; member: string }>(
       `SELECT projection, version, member FROM ${members} WHERE expires_at > clock_timestamp()`
@@ -181,6 +198,11 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
     }
   })
 
+  const withheld: Service["withheld"] = sql.unsafe<Withheld>(
+    `SELECT projection AS name, version, CASE WHEN retired_at IS NULL THEN 'Paused' ELSE 'Retired' END AS order
+     FROM ${schema}.versions WHERE paused_at IS NOT NULL OR retired_at IS NOT NULL`
+  )
+
   const take: Service["take"] = (member, parts) =>
     parts.length === 0 ? Effect.succeed([]) : Effect.map(
       sql.unsafe<Row>(
@@ -190,7 +212,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
            SELECT l.projection, l.version, l.partition FROM ${table} AS l
            JOIN unnest($3::text[], $4::int[], $5::int[]) AS wanted(name, version, partition)
              ON l.projection = wanted.name AND l.version = wanted.version AND l.partition = wanted.partition
-           WHERE l.owner IS NULL OR l.expires_at <= clock_timestamp()
+           WHERE (l.owner IS NULL OR l.expires_at <= clock_timestamp()) AND ${notPaused("l")}
            FOR UPDATE OF l SKIP LOCKED
          ) AS free
          WHERE lease.projection = free.projection AND lease.version = free.version
@@ -228,7 +250,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       [member, name, version]
     ))
 
-  return { declare, renew, survey, take, release, fail, leave }
+  return { declare, renew, survey, withheld, take, release, fail, leave }
 })
 
 /** Provides the leases of the `SqlClient`'s database, whose tables must be there. */

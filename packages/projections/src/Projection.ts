@@ -20,6 +20,7 @@ type Tag = { readonly _tag: string }
 /** A projection: `E` how its handlers fail, `R` what they need. */
 export interface Projection<out E, out R> extends Subscription.Subscription<R> {
   readonly setUp: Effect.Effect<void, E, R>
+  readonly tearDown?: Effect.Effect<void, E, R> | undefined
   readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, E | DecodeError, R>
 }
 
@@ -33,6 +34,8 @@ export interface Declaration<E, R, TombstoneError = never, TombstoneServices = n
   readonly version: number
   /** Makes the read model's tables. Runs once, in one transaction with the first checkpoint. */
   readonly setUp: Effect.Effect<void, E, R>
+  /** Takes the read model's tables away again, see `Rebuild.reset` and `Rebuild.retire`. */
+  readonly tearDown?: Effect.Effect<void, E, R> | undefined
   /**
    * Into how many parts the log's streams are divided, each applied by one process at a time, all at once. The order
    * holds within a stream, not between streams of different parts. Cannot be changed within a version. Default 1.
@@ -79,12 +82,14 @@ const common = <E, R>(
     retry = Poison.never,
     setUp,
     startFrom = Start.beginning,
+    tearDown,
     version
   }: Declaration<E, R, unknown, unknown>
 ) => ({
   name,
   version,
   setUp,
+  tearDown,
   partitions,
   startFrom,
   retry,

@@ -167,7 +167,8 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
 /** The read model did not contain a position of the log in time. It may yet; nothing is known to be wrong with it. */
 export class NotCaughtUp extends Schema.TaggedError<NotCaughtUp>()("NotCaughtUp", {
   projection: Schema.String,
-  version: Schema.Int,
+  /** `undefined` when the version that serves was waited for, and none did. */
+  version: Schema.UndefinedOr(Schema.Int),
   /** What was waited for. */
   position: Schema.BigInt,
   /** How far the read model was at the end, by its slowest partition; `undefined` when it was not set up. */
@@ -175,7 +176,62 @@ export class NotCaughtUp extends Schema.TaggedError<NotCaughtUp>()("NotCaughtUp"
 }) {
   override get message(): string {
     const where = this.reached === undefined ? "has not been set up yet" : `is at ${this.reached}`
-    return `Projection ${this.projection} v${this.version} was waited for up to global position ${this.position}, but ` +
+    const which = this.version === undefined ? "" : ` v${this.version}`
+    return `Projection ${this.projection}${which} was waited for up to global position ${this.position}, but ` +
       `${where}. Does a process run it, has it stopped, or does it need longer? Wait longer, or answer without it.`
+  }
+}
+
+/** The version was retired: its tables are gone for good, and nobody sets it up again. */
+export class VersionRetired extends Schema.TaggedError<VersionRetired>()("VersionRetired", {
+  projection: Schema.String,
+  version: Schema.Int
+}) {
+  override get message(): string {
+    return `Projection ${this.projection} v${this.version} was retired, and its read model dropped. Does an old program ` +
+      `still run it? Run a newer version; to have this read model again, declare it under a new version.`
+  }
+}
+
+/** The version's tables are read, so they were not taken away. Nothing was changed. */
+export class StillServing extends Schema.TaggedError<StillServing>()("StillServing", {
+  projection: Schema.String,
+  version: Schema.Int,
+  /** What reads them. */
+  readers: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `The tables of projection ${this.projection} v${this.version} were not dropped, for they are read by ` +
+      `${
+        this.readers.join(", ")
+      }. Switch to another version first, which Rebuild.run does once that one has caught up; ` +
+      `and have what is yours read the projection's views instead of its tables.`
+  }
+}
+
+/**
+ * The views that queries read could not be switched to a version. They show the version that they showed before, and
+ * nothing else was changed either.
+ */
+export class SwitchFailed extends Schema.TaggedError<SwitchFailed>()("SwitchFailed", {
+  projection: Schema.String,
+  version: Schema.Int,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `Queries could not be switched to projection ${this.projection} v${this.version}: ${explain(this.cause)}. ` +
+      `They read what they read before. A view whose columns change is made anew: what depends on it must be dropped ` +
+      `before. A name that something else has must be freed, or the read model be given another schema for its views.`
+  }
+}
+
+/** A projection cannot be reset, for it does not say how to take its read model away. Nothing was changed. */
+export class TearDownMissing extends Schema.TaggedError<TearDownMissing>()("TearDownMissing", {
+  projection: Schema.String,
+  version: Schema.Int
+}) {
+  override get message(): string {
+    return `Projection ${this.projection} v${this.version} declares no tearDown, so its tables cannot be made anew. ` +
+      `Declare one that drops what setUp makes, or keep its tables with ReadModel.versioned.`
   }
 }

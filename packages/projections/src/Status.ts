@@ -47,6 +47,8 @@ export interface PartStatus extends Part {
   readonly blockedBy: ReadonlyArray<Session>
   /** The process that works on it, if one does. */
   readonly owner: string | undefined
+  /** Since when nobody shall work on it, see `Rebuild.pause`. */
+  readonly pausedAt: Date | undefined
   /** How many take-overs there have been. */
   readonly epoch: bigint
   /** Why work on it stopped, unless the read model has moved since. */
@@ -69,6 +71,7 @@ interface Row {
   readonly parked_streams: number
   readonly parked: number
   readonly skipped: number
+  readonly paused_at: Date | null
   readonly now: Date
   readonly state: PartStatus["state"]
   readonly moved_at: Date
@@ -95,7 +98,7 @@ export const of = (
            AND b.pid = ANY(pg_blocking_pids(k.pid))
        ) AS blockers,
          (SELECT count(*)::int FROM ${schema}.parked_streams AS p WHERE p.projection = $1 AND p.version = $2
-           AND p.partition = s.partition) AS parked_streams, letters.parked, letters.skipped
+           AND p.partition = s.partition) AS parked_streams, letters.parked, letters.skipped, paused_at
        FROM ${schema}.projection_status AS s, LATERAL (
          SELECT count(*) FILTER (WHERE kind = 'parked')::int AS parked,
            count(*) FILTER (WHERE kind = 'skipped')::int AS skipped
@@ -125,6 +128,7 @@ export const of = (
           behind: head > row.position ? head - row.position : 0n,
           lag: Duration.millis(next === undefined ? 0 : Math.max(0, row.now.getTime() - next.recordedAt)),
           owner: row.owner ?? undefined,
+          pausedAt: row.paused_at ?? undefined,
           epoch: row.epoch ?? 0n,
           error: row.error === null || row.failed_at === null ? undefined : { message: row.error, at: row.failed_at },
           parkedStreams: row.parked_streams,
@@ -175,6 +179,7 @@ const complaintOf = (part: PartStatus, limit: Duration.Duration): string | undef
   const who = `${nameOf(part)}, partition ${part.partition},`
   const where = `at position ${part.position}, ${part.behind} behind the log's end`
   if (part.error !== undefined) return `${who} has stopped ${where}: ${part.error.message}`
+  if (part.pausedAt !== undefined) return `${who} is ${where}, paused since ${part.pausedAt.toISOString()}`
   if (part.owner === undefined) return `${who} is ${where}, and no process works on it`
   if (Duration.isGreaterThan(part.lag, limit)) {
     return `${who} is ${where}, since ${part.movedAt.toISOString()}: the next event, ${nextOf(part)}, is ${

@@ -38,10 +38,17 @@ import { forget } from "./internal/poison.ts"
 import * as Progress from "./internal/progress.ts"
 import { migrate } from "./internal/schema.ts"
 import { onNotification } from "./internal/signals.ts"
+import * as Versions from "./internal/versions.ts"
 import { type Ended, failsAs, nameOf, sameLog, work } from "./internal/worker.ts"
 import * as Lease from "./Lease.ts"
 import type * as Poison from "./Poison.ts"
-import { CheckpointMissing, DuplicateProjection, LeaseLost, PartitionsChanged } from "./ProjectionError.ts"
+import {
+  CheckpointMissing,
+  DuplicateProjection,
+  LeaseLost,
+  PartitionsChanged,
+  VersionRetired
+} from "./ProjectionError.ts"
 import * as Start from "./Start.ts"
 
 /** A subscription whose events take effect in the database of its checkpoint; `R` is what that needs. */
@@ -57,6 +64,11 @@ export interface Subscription<out R> extends Lease.Subscriber {
   readonly poison: Poison.Poison
   /** Runs once, in one transaction with the first checkpoints. */
   readonly setUp: Effect.Effect<void, unknown, R>
+  /**
+   * Takes away what {@link setUp} has made, outside of what is taken away by itself: see `Rebuild.reset` and
+   * `Rebuild.retire`, which run it in one transaction with what they do to the checkpoints.
+   */
+  readonly tearDown?: Effect.Effect<void, unknown, R> | undefined
   /** Applies some events, in order of global position, in the transaction that moves the checkpoint. */
   readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, unknown, R>
   /**
@@ -81,7 +93,7 @@ export interface Delivered {
 }
 
 /** Why a subscription does not go on. */
-export type Stopped = Ended | PartitionsChanged | DuplicateProjection
+export type Stopped = Ended | PartitionsChanged | DuplicateProjection | VersionRetired
 
 /** What running needs, besides the handlers' own requirements: the log, and the read model's database. */
 export type Requirements = EventStore | PgClient.PgClient
@@ -108,10 +120,17 @@ const prepare = <R>(subscription: Subscription<R>) =>
     if (begun.length === 0) {
       const from = yield* Start.markOf(subscription.startFrom)
       yield* sql.withTransaction(
-        Effect.flatMap(checkpoints.begin(subscription, declared, from), (isNew) =>
-          // Letters of an earlier life, whose checkpoints were deleted, are nothing to this one.
-          isNew ? Effect.andThen(forget(subscription), subscription.setUp) : Effect.void)
-      ).pipe(failsAs(subscription, beforeFirst))
+        Versions.admit(subscription).pipe(
+          Effect.andThen(checkpoints.begin(subscription, declared, from)),
+          Effect.flatMap((isNew) =>
+            // Letters of an earlier life, whose checkpoints were deleted, are nothing to this one.
+            isNew ? Effect.andThen(forget(subscription), subscription.setUp) : Effect.void
+          )
+        )
+      ).pipe(
+        failsAs(subscription, beforeFirst),
+        Effect.mapError((failed) => failed.cause instanceof VersionRetired ? failed.cause : failed)
+      )
       begun = yield* checkpoints.read(subscription)
     }
     if (begun.length !== declared) {
@@ -221,8 +240,21 @@ const start = (subscriptions: Several) =>
         )
       })
 
+    /** Lets go of what nobody shall work on. */
+    const withhold = ({ name, order, version }: Lease.Withheld) => {
+      if (order === "Retired") {
+        return stop({ name, version }, Cause.fail(new VersionRetired({ projection: name, version })))
+      }
+      const key = keyOf({ name, version })
+      for (const { held, leaving } of workers.values()) {
+        if (keyOf(held) === key) leaving.openUnsafe()
+      }
+      return Effect.void
+    }
+
     /** Sends the heartbeat, and takes and gives back what is due. Tells how soon it should be done again. */
     const attend = Effect.gen(function*() {
+      for (const withheld of yield* leases.withheld) yield* withhold(withheld)
       const held = yield* leases.renew(member, [...active.values()])
       const epochs = new Map(held.map((lease) => [partKey(lease), lease.epoch]))
       for (const [key, { done, fiber, held: { epoch, name: projection, partition, version } }] of workers) {

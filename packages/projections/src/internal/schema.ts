@@ -113,15 +113,43 @@ const migrations = {
     `COMMENT ON COLUMN ${schema}.dead_letters.failed_at IS 'When it was tried last; null when it never was.'`
   ),
   "0005_messages": statements(...messageTables(schema)),
-  "0006_projection_status": statements(
+  "0006_versions": statements(
+    `CREATE TABLE ${schema}.versions (
+      projection text COLLATE "C" NOT NULL,
+      version integer NOT NULL,
+      tables_in text,
+      views_in text,
+      views text[],
+      served_at timestamptz,
+      paused_at timestamptz,
+      retired_at timestamptz,
+      PRIMARY KEY (projection, version)
+    )`,
+    `COMMENT ON TABLE ${schema}.versions IS
+      'What is known of a projection''s version beside its checkpoint; no row where there is nothing to know.'`,
+    `COMMENT ON COLUMN ${schema}.versions.tables_in IS 'The schema of this version''s own tables.'`,
+    `COMMENT ON COLUMN ${schema}.versions.views_in IS 'The schema of the views that queries read, the same in all versions.'`,
+    `COMMENT ON COLUMN ${schema}.versions.served_at IS 'When the views were first switched to this version.'`,
+    `COMMENT ON COLUMN ${schema}.versions.paused_at IS 'Since when no process works on it, by order; null: they may.'`,
+    `COMMENT ON COLUMN ${schema}.versions.retired_at IS 'Since when its tables are gone for good; nobody sets it up again.'`,
+    `CREATE TABLE ${schema}.serving (
+      projection text COLLATE "C" PRIMARY KEY,
+      version integer NOT NULL,
+      since timestamptz NOT NULL DEFAULT clock_timestamp()
+    )`,
+    `COMMENT ON TABLE ${schema}.serving IS 'The version of a projection that its views show.'`
+  ),
+  "0007_projection_status": statements(
     `CREATE VIEW ${schema}.projection_status AS
-      SELECT c.projection, c.version, c.partition, c.position, c.updated_at AS moved_at,
-        CASE WHEN l.failed_at > c.updated_at THEN 'stopped' WHEN l.expires_at > clock_timestamp() AND l.owner IS NOT NULL
+      SELECT c.projection, c.version, c.partition, c.position, c.updated_at AS moved_at, v.paused_at,
+        CASE WHEN l.failed_at > c.updated_at THEN 'stopped' WHEN v.paused_at IS NOT NULL THEN 'paused'
+          WHEN l.expires_at > clock_timestamp() AND l.owner IS NOT NULL
           THEN 'running' ELSE 'unowned' END AS state,
         CASE WHEN l.expires_at > clock_timestamp() THEN l.owner END AS owner, l.epoch,
         CASE WHEN l.failed_at > c.updated_at THEN l.error END AS error,
         CASE WHEN l.failed_at > c.updated_at THEN l.failed_at END AS failed_at
-      FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition)`,
+      FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition)
+        LEFT JOIN ${schema}.versions AS v USING (projection, version)`,
     `COMMENT ON VIEW ${schema}.projection_status IS 'How far each part of a projection is, who works on it, why nobody does.'`
   )
 }
