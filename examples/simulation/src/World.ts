@@ -2,7 +2,7 @@
  * A pure model of several aggregates that drive each other: what one has done waits in a pool, and whoever runs the world
  * chooses what happens next. It is less orderly than a durable runtime, so rules that hold here hold there:
  *
- * - whatever waits may happen in any order, timers before their time included;
+ * - whatever waits may happen in any order; time jumps to a timer that is chosen, past those that were due before;
  * - anything may happen again, as after a worker that crashed or was slow: a command under its first id, which is
  *   recognised if it had stored anything, a task with its first input, a timer although it was cancelled.
  */
@@ -66,7 +66,7 @@ type Pending =
     readonly input: unknown
     readonly commandId: string
   }
-  | ({ readonly _tag: "Timer"; readonly timer: string; readonly commandId: string } & Addressed)
+  | ({ readonly _tag: "Timer"; readonly timer: string; readonly due: number; readonly commandId: string } & Addressed)
 
 const isTagged = Schema.is(Schema.Struct({ _tag: Schema.String }))
 
@@ -125,6 +125,7 @@ export class World {
   readonly refusals: Array<Refused> = []
   readonly #members: ReadonlyMap<string, Instances>
   readonly #options: Options
+  #now = 0
   #pending: Array<Pending> = []
   readonly #past: Array<Pending> = []
   readonly #stored = new Set<string>()
@@ -135,6 +136,11 @@ export class World {
       const instances = member.instances()
       return [instances.category, instances]
     }))
+  }
+
+  /** The time, in milliseconds since the world began. Only timers let it pass. */
+  get now(): number {
+    return this.#now
   }
 
   /** How much waits. */
@@ -170,15 +176,20 @@ export class World {
     }
   }
 
-  /** Lets everything that waits happen, the oldest first, and timers only when nothing else waits. */
+  /** Lets everything that waits happen, the oldest first, and timers when they are due and nothing else waits. */
   settle(most = 10_000): void {
     for (let count = 0; this.#pending.length > 0; count++) {
       if (count === most) throw new Error(`The world does not come to rest: ${JSON.stringify(this.#pending)}`)
-      const at = Math.max(0, this.#pending.findIndex(({ _tag }) => _tag !== "Timer"))
+      const at = this.#next()
       const chosen = this.#pending[at]!
       this.#complete(at)
       this.#deliver(chosen)
     }
+  }
+
+  #next(): number {
+    const earliest = this.#pending.reduce((least, pending) => Math.min(least, dueAt(pending)), Number.POSITIVE_INFINITY)
+    return this.#pending.findIndex((pending) => dueAt(pending) === earliest)
   }
 
   #complete(at: number): void {
@@ -193,7 +204,10 @@ export class World {
       if (!this.#pending.includes(happening)) {
         this.#dispatch({ category, id, command: this.#of(category).report(task, input, ending) }, commandId)
       }
-    } else this.#dispatch(happening, happening.commandId)
+    } else {
+      if (happening._tag === "Timer") this.#now = Math.max(this.#now, happening.due)
+      this.#dispatch(happening, happening.commandId)
+    }
     this.#options.check?.(this)
   }
 
@@ -211,7 +225,7 @@ export class World {
   #dispatch({ category, command, id }: Addressed, commandId: string): void {
     const known = `${category}-${id} ${commandId}`
     if (this.#stored.has(known)) return
-    const meta = { id: commandId, time: 0, correlationId: commandId, causationId: commandId }
+    const meta = { id: commandId, time: this.#now, correlationId: commandId, causationId: commandId }
     const { effects, events, inputs, refusal } = this.#of(category).take(id, command, meta)
     if (refusal !== undefined) {
       this.refusals.push({ category, id, command, reason: refusal })
@@ -250,7 +264,14 @@ export class World {
         this.#pending.push({ _tag: "Task", ...from, task: fx.task, input: fx.input, commandId })
         return
       case "Delay":
-        this.#pending.push({ _tag: "Timer", ...from, timer: fx.id, command: tagged(fx.action), commandId })
+        this.#pending.push({
+          _tag: "Timer",
+          ...from,
+          timer: fx.id,
+          due: this.#now + fx.millis,
+          command: tagged(fx.action),
+          commandId
+        })
         return
       case "Cancel": {
         const ends = (p: Pending) =>
@@ -264,6 +285,9 @@ export class World {
     }
   }
 }
+
+/** Timers happen when they are due, all else at once. */
+const dueAt = (pending: Pending): number => pending._tag === "Timer" ? pending.due : Number.NEGATIVE_INFINITY
 
 const tagged = (value: unknown): Tag => {
   if (isTagged(value)) return value

@@ -83,7 +83,7 @@ describe("a world", () => {
     world.settle()
     assert.deepStrictEqual(tags(world), ["Thrown", "Rolled", "Added", "Forgotten"])
     assert.deepStrictEqual(world.eventsOf("score"), [Score.Added({ eyes: 4 })])
-    assert.strictEqual(world.pending, 0)
+    assert.deepStrictEqual([world.pending, world.now], [0, 1000])
   })
 
   it("reports failures, keeps refusals, ends timers", () => {
