@@ -4,8 +4,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
+import { ModelProvider, Weather } from "payment/ModelProvider"
 import { payment, type PaymentEvent } from "payment/Payment"
-import { ChargeCard, RefundCharge } from "payment/PaymentTasks"
+import { chargeKey } from "payment/PaymentTasks"
 import * as World from "simulation/World"
 import {
   Checkout,
@@ -17,41 +18,6 @@ import {
 } from "../src/domain/Checkout.ts"
 import { Inventory, inventory, type InventoryEvent, type InventoryState, type Item } from "../src/domain/Inventory.ts"
 import { order, type OrderEvent, type OrderState } from "../src/domain/Order.ts"
-
-/** How a request to the provider goes: well, lost on the way there, or on the way back. */
-const Weather = Schema.Literals(["fine", "request lost", "answer lost"])
-
-const decodeCharge = Schema.decodeUnknownSync(ChargeCard.input)
-const decodeRefund = Schema.decodeUnknownSync(RefundCharge.input)
-
-/** A card holder's bank: declines what is too much, and knows each charge by its key. */
-class Provider {
-  readonly taken = new Map<string, number>()
-  readonly #answers = new Map<string, World.Ending>()
-  readonly #voided = new Set<string>()
-
-  perform(task: string, input: unknown): World.Ending {
-    const { idempotencyKey } = Schema.decodeUnknownSync(Schema.Struct({ idempotencyKey: Schema.String }))(input)
-    const known = this.#answers.get(idempotencyKey)
-    if (known !== undefined) return known
-    const answer = { success: task === ChargeCard.name ? this.#charge(input) : this.#refund(input) }
-    this.#answers.set(idempotencyKey, answer)
-    return answer
-  }
-
-  #charge(input: unknown) {
-    const { amount, idempotencyKey } = decodeCharge(input)
-    if (this.#voided.has(idempotencyKey) || amount > 800) return { _tag: "Declined", reason: "no" }
-    this.taken.set(idempotencyKey, amount)
-    return { _tag: "Charged", chargeId: `of ${idempotencyKey}` }
-  }
-
-  #refund(input: unknown) {
-    const { charge } = decodeRefund(input)
-    this.#voided.add(charge)
-    return this.taken.delete(charge) ? { _tag: "Refunded" } : { _tag: "NothingCharged" }
-  }
-}
 
 const carts = Schema.Array(Schema.Struct({
   checkoutId: Schema.Literals(["c1", "c2", "c3", "c4", "c5"]),
@@ -83,12 +49,11 @@ const following = <S, E>(aggregate: { readonly initial: S; readonly evolve: (sta
 
 const stock = { tea: 3, cup: 4 }
 
-const shop = (weather: ReadonlyArray<typeof Weather.Type>) => {
-  const provider = new Provider()
+const shop = (weather: ReadonlyArray<Weather>) => {
+  const provider = new ModelProvider(800, weather)
   const checkouts = following<CheckoutState, CheckoutEvent>(checkout)
   const orders = following<OrderState, OrderEvent>(order)
   const warehouses = following<InventoryState, InventoryEvent>(inventory)
-  let calls = 0
   const world = new World.World({
     members: [
       World.member(checkout, (event) => {
@@ -105,12 +70,7 @@ const shop = (weather: ReadonlyArray<typeof Weather.Type>) => {
         return heardBy(event)
       })
     ],
-    perform: (task, input) => {
-      const now = weather[calls++] ?? "fine"
-      if (now === "request lost") return { failure: { _tag: "NoAnswer", reason: now } }
-      const answer = provider.perform(task, input)
-      return now === "fine" ? answer : { failure: { _tag: "NoAnswer", reason: now } }
-    }
+    perform: provider.perform
   })
   for (const [sku, quantity] of Object.entries(stock)) {
     const command = Inventory.AddInventory({ warehouseId: "main", sku, quantity })
@@ -137,7 +97,7 @@ describe("checkouts that compete for stock, with a provider that is not to be re
       for (const [id, state] of checkouts) {
         assert.isTrue(isFinished(state), JSON.stringify(state))
         const order = orders.get(id)
-        const taken = provider.taken.get(`charge:${id}`) ?? 0
+        const taken = provider.taken.get(chargeKey(id)) ?? 0
         const reserved: ReadonlyArray<Item> = warehouses.get("main")?.reservations[id] ?? []
         if (state.status === "Completed") {
           ends.add("Completed")

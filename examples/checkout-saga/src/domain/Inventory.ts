@@ -106,11 +106,10 @@ const release = (
     : Fx.append(Inventory.InventoryReleased({ warehouseId, reservationId, items }))
 }
 
-const stocked = (state: InventoryState, items: ReadonlyArray<Item>, sign: 1 | -1): InventoryState["available"] =>
-  items.reduce(
-    (available, { quantity, sku }) => ({ ...available, [sku]: (own(available, sku) ?? 0) + sign * quantity }),
-    state.available
-  )
+const stocked = (state: InventoryState, items: ReadonlyArray<Item>, sign: 1 | -1): InventoryState["available"] => ({
+  ...state.available,
+  ...Object.fromEntries(items.map(({ quantity, sku }) => [sku, availableOf(state, sku) + sign * quantity]))
+})
 
 const without = (reservations: InventoryState["reservations"], reservationId: string) =>
   Object.fromEntries(Object.entries(reservations).filter(([id]) => id !== reservationId))
