@@ -72,4 +72,7 @@ it.live("adds, completes, deletes and lists, and knows what happened", () =>
       "3  TIME  TodoDeleted.v1  1",
       "4  TIME  TodoCreated.v1  3  Read"
     ])
+
+    const added = yield* Effect.all([todo(path, "add", "a"), todo(path, "add", "b")], { concurrency: "unbounded" })
+    assert.deepStrictEqual(added.map(({ stdout }) => stdout).sort(), ["Added 4.", "Added 5."])
   }), 60_000)

@@ -4,7 +4,7 @@
 import { Console, Effect, Stream } from "effect"
 import { Argument, Command, Flag, GlobalFlag } from "effect/cli"
 import { resolve } from "node:path"
-import { type Todo, type TodoCommand as Asked, TodoList } from "../TodoList.ts"
+import { isTodoRefusal, type Todo, type TodoCommand as Asked, TodoList } from "../TodoList.ts"
 import { layerIn, Todos } from "../Todos.ts"
 
 /** `--data DIR`. */
@@ -43,10 +43,11 @@ const add = Command.make(
   "add",
   { title: Argument.String("title").pipe(Argument.withDescription("What there is to do")) },
   Effect.fn(function*({ title }) {
-    const created = yield* onList(Effect.gen(function*() {
-      const id = yield* nextId
-      yield* dispatch(TodoList.CreateTodo({ id, title }))
-      return id
+    const create = Effect.tap(nextId, (id) => dispatch(TodoList.CreateTodo({ id, title })))
+    // Another process may take the number first; then the next one is tried.
+    const created = yield* onList(Effect.retry(create, {
+      while: (error) => isTodoRefusal(error) && error._tag === "AlreadyExists",
+      times: 20
     }))
     yield* Console.log(`Added ${created}.`)
   })
