@@ -70,7 +70,11 @@ const shop = (weather: ReadonlyArray<Weather>) => {
         return heardBy(event)
       })
     ],
-    perform: provider.perform
+    perform: provider.perform,
+    check: () => {
+      const available = warehouses.states.get("main")?.available ?? {}
+      if (Object.values(available).some((pieces) => pieces < 0)) throw new Error("more was reserved than there is")
+    }
   })
   for (const [sku, quantity] of Object.entries(stock)) {
     const command = Inventory.AddInventory({ warehouseId: "main", sku, quantity })
