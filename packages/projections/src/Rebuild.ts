@@ -22,6 +22,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Checkpoint from "./Checkpoint.ts"
 import { patiently, throughContention } from "./internal/failures.ts"
+import { forget } from "./internal/poison.ts"
 import { migrate, schema } from "./internal/schema.ts"
 import { dropTables, putAside, show } from "./internal/servingViews.ts"
 import * as Switching from "./internal/switching.ts"
@@ -153,6 +154,7 @@ export const retire = <E = never, R = never>(
       yield* checkpoints.seize(version)
       if (version.tearDown !== undefined) yield* version.tearDown
       if (known?.place !== undefined) yield* dropTables(version, known.place.tablesIn)
+      yield* forget(version)
       for (const table of ["checkpoints", "leases", "members"]) {
         yield* sql.unsafe(`DELETE FROM ${schema}.${table} WHERE projection = $1 AND version = $2`, [
           projection,
@@ -211,6 +213,7 @@ export const reset = <E, R>(
         const { length: begun } = yield* checkpoints.seize(projection)
         if (begun === 0) return
         if (begun !== declared) return yield* new PartitionsChanged({ projection: name, version, declared, begun })
+        yield* forget(projection)
         if (tearDown !== undefined) yield* tearDown
         if (place === undefined) yield* projection.setUp
         else {

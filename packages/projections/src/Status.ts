@@ -30,9 +30,9 @@ export interface NextEvent {
 export interface PartStatus extends Part {
   /**
    * `running`: a process works on it. `stopped`: it failed and has not moved since, whether or not a process tries again.
-   * `unowned`: no process works on it.
+   * `paused`: nobody shall work on it, see `Rebuild.pause`. `unowned`: no process works on it.
    */
-  readonly state: "running" | "stopped" | "unowned"
+  readonly state: "running" | "stopped" | "paused" | "unowned"
   /** Everything up to this global position is in the read model. */
   readonly position: bigint
   /** How many positions of the log there are behind it, whether or not they hold events that matter here. */
