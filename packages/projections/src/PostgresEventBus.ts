@@ -240,7 +240,8 @@ export const make = (
           deliver: deliverTo(consumption, (delivery) => Effect.provideContext(handle(delivery), context))
         }
         return yield* Subscription.run(member).pipe(
-          Effect.provideService(EventStore, log),
+          // A log of its own: readers of one share pages by the types of events, which do not tell topics.
+          Effect.provideService(EventStore, { ...log }),
           Effect.provideService(PgClient.PgClient, client),
           Effect.provideService(Lease.Time, time),
           Effect.mapError(stopped(consumption))
