@@ -114,8 +114,10 @@ const done = (outbox: OutboxService) =>
 
 /** How many events of each type each stream has. */
 const story = ({ events }: World) =>
-  Effect.map(events.readAll({ after: 0n, limit: 1_000 }), (page) =>
-    page.events.map(({ streamId, type }) => `${streamId} ${type.split(".")[0]}`).toSorted())
+  Effect.map(
+    events.readAll({ after: 0n, limit: 1_000 }),
+    (page) => page.events.map(({ streamId, type }) => `${streamId} ${type.split(".")[0]}`).toSorted()
+  )
 
 const whole = [
   "order-1 Paid",
@@ -147,7 +149,10 @@ const crash = (at: number, when: "before" | "after", sabotage: Sabotage = {}) =>
       until: (events) => events.join() === whole.join(),
       schedule: Schedule.spaced("5 millis")
     })
-    const survived = yield* Effect.race(Effect.as(first.died, false), Effect.as(Effect.andThen(filled, done(world.outbox)), true))
+    const survived = yield* Effect.race(
+      Effect.as(first.died, false),
+      Effect.as(Effect.andThen(filled, done(world.outbox)), true)
+    )
     const second = yield* makeProcess(-1, "before")
     const finish = Effect.provide(
       Effect.andThen(
@@ -209,20 +214,24 @@ describe("T44: a crash at each await point", () => {
       assert.isFalse(results.every(isRight))
     }), 120_000)
 
-  it.live("control: without the ids of commands and claims that end in their commit, outcomes are recorded twice", () =>
-    Effect.gen(function*() {
-      const results = yield* everywhere({
-        events: (events) => ({
-          ...events,
-          append: (streamId, expected, some, { commandId, settles: _settles, ...options } = {}) =>
-            events.append(streamId, expected, some, {
-              ...options,
-              commandId: commandId?.startsWith("effect:") === true ? undefined : commandId
-            })
+  it.live(
+    "control: without the ids of commands and claims that end in their commit, outcomes are recorded twice",
+    () =>
+      Effect.gen(function*() {
+        const results = yield* everywhere({
+          events: (events) => ({
+            ...events,
+            append: (streamId, expected, some, { commandId, settles: _settles, ...options } = {}) =>
+              events.append(streamId, expected, some, {
+                ...options,
+                commandId: commandId?.startsWith("effect:") === true ? undefined : commandId
+              })
+          })
         })
-      })
-      assert.isFalse(results.every(isRight))
-    }), 120_000)
+        assert.isFalse(results.every(isRight))
+      }),
+    120_000
+  )
 
   it.live("control: a bank that does not heed keys charges twice", () =>
     Effect.gen(function*() {

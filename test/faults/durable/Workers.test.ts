@@ -30,8 +30,7 @@ const Here = Layer.provideMerge(Stores, TestDatabase.layer)
 
 const urlOfThis = Effect.map(PgClient.PgClient, ({ config }) => Redacted.value(config.url ?? assert.fail("no url")))
 
-const query = <A>(text: string) =>
-  Effect.flatMap(PgClient.PgClient, (client) => client.unsafe<A & object>(text))
+const query = <A>(text: string) => Effect.flatMap(PgClient.PgClient, (client) => client.unsafe<A & object>(text))
 
 /** Jobs of eight instances, asked for twice each, as by a client that has lost an answer. */
 const ask = (from: number, count: number) =>
@@ -72,8 +71,9 @@ describe("workers under faults", () => {
         Effect.sync(() => spawn(process.execPath, [script, url], { stdio: "inherit" })),
         (child) => Effect.sync(() => child.kill("SIGKILL"))
       )
-      const asking = yield* Effect.forkChild(Effect.forEach(Array.range(0, 19), (i) =>
-        Effect.andThen(ask(i * 20, 20), Effect.sleep("100 millis"))))
+      const asking = yield* Effect.forkChild(
+        Effect.forEach(Array.range(0, 19), (i) => Effect.andThen(ask(i * 20, 20), Effect.sleep("100 millis")))
+      )
       yield* Effect.forEach(Array.range(1, kills), () =>
         Effect.scoped(Effect.andThen(start, Effect.sleep(800 + Math.random() * 700))), { concurrency: 2 })
       yield* Fiber.join(asking)
@@ -107,22 +107,26 @@ describe("workers under faults", () => {
       }).pipe(Effect.scoped, Effect.provide(Here)), 60_000)
   }
 
-  it.live("T67: workers are interrupted at any moment; nothing is lost, and no transaction is left open", () =>
-    Effect.gen(function*() {
-      yield* query(createRequests)
-      yield* ask(0, 100)
-      for (let i = 0; i < rounds; i++) {
-        const worker = yield* Effect.forkChild(
-          EffectWorker.run([durableJob], { lease: "1 second", poll: "50 millis", deadline: 0, concurrency: 4 })
+  it.live(
+    "T67: workers are interrupted at any moment; nothing is lost, and no transaction is left open",
+    () =>
+      Effect.gen(function*() {
+        yield* query(createRequests)
+        yield* ask(0, 100)
+        for (let i = 0; i < rounds; i++) {
+          const worker = yield* Effect.forkChild(
+            EffectWorker.run([durableJob], { lease: "1 second", poll: "50 millis", deadline: 0, concurrency: 4 })
+          )
+          yield* Effect.sleep(Math.random() * 15)
+          yield* Fiber.interrupt(worker)
+        }
+        const open = yield* query(
+          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
         )
-        yield* Effect.sleep(Math.random() * 15)
-        yield* Fiber.interrupt(worker)
-      }
-      const open = yield* query(
-        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
-      )
-      assert.deepStrictEqual(open, [])
-      yield* Effect.raceFirst(EffectWorker.run([durableJob], { lease: "1 second", poll: "50 millis" }), settled)
-      yield* verify(100)
-    }).pipe(Effect.provide(Here)), 60_000)
+        assert.deepStrictEqual(open, [])
+        yield* Effect.raceFirst(EffectWorker.run([durableJob], { lease: "1 second", poll: "50 millis" }), settled)
+        yield* verify(100)
+      }).pipe(Effect.provide(Here)),
+    60_000
+  )
 })
