@@ -103,4 +103,30 @@ suite("durable effects on PostgreSQL", (test) => {
       }),
     60_000
   )
+
+  test("T08, T09: a command repeated 50 times at once, then again, then by another process, stores its effects once", (log) =>
+    Effect.gen(function*() {
+      const { layer, outbox } = yield* process_(log)
+      const store = yield* Effect.provide(AggregateStore.makeDurable(durableJob), layer)
+      const ask = (nr: number, by = store) => by.dispatch("1", Job.Ask({ nr }), { commandId: "ask" })
+      const outcomes = yield* Effect.forEach(Array.range(1, 50), () => ask(7), { concurrency: "unbounded" })
+      assert.strictEqual(outcomes.filter(({ duplicate }) => !duplicate).length, 1)
+      for (let i = 0; i < 50; i++) assert.isTrue((yield* ask(7)).duplicate)
+      const restarted = yield* process_(log)
+      const another = yield* Effect.provide(AggregateStore.makeDurable(durableJob), Layer.fresh(restarted.layer))
+      assert.isTrue((yield* ask(7, another)).duplicate)
+      assert.strictEqual((yield* Effect.flip(ask(8, another)))._tag, "CommandIdConflict")
+      assert.strictEqual((yield* outbox.list({ limit: 10 })).length, 1)
+    }))
+
+  test("a tombstoned instance has no effects any more, and nobody begins one", (log) =>
+    Effect.gen(function*() {
+      const { layer, outbox } = yield* process_(log)
+      const store = yield* Effect.provide(AggregateStore.makeDurable(durableJob), layer)
+      yield* store.dispatch("1", Job.Ask({ nr: 1 }))
+      yield* store.dispatch("2", Job.Ask({ nr: 2 }))
+      yield* store.tombstone("1", { reason: "asked for" })
+      const left = yield* outbox.list({ limit: 10 })
+      assert.deepStrictEqual(left.map(({ streamId }) => streamId), ["job-2"])
+    }))
 })
