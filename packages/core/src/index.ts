@@ -5,6 +5,8 @@
 export * as Action from "./Action.ts"
 export * as Aggregate from "./Aggregate.ts"
 export * as Compose from "./Compose.ts"
+export * as DurableAggregate from "./DurableAggregate.ts"
+export * as EffectWorker from "./EffectWorker.ts"
 export * as Event from "./Event.ts"
 export * as EventBus from "./EventBus.ts"
 export * as EventBusError from "./EventBusError.ts"

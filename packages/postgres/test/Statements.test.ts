@@ -42,8 +42,14 @@ const eventStore: Uses<PostgresEventStore.Service> = {
     (store) =>
       store.append(stream("77"), any, several(2), {
         commandId: "with entries",
-        outbox: [{ kind: "mail", body: { to: "somebody" } }]
-      })
+        outbox: [{ kind: "mail", body: { to: "somebody" } }],
+        cancels: [{ key: "hold" }, { prefix: "timer." }]
+      }),
+    (store) =>
+      Effect.flip(store.append(stream("77"), any, several(2), {
+        commandId: "of an effect",
+        settles: [{ globalPosition: 20n, index: 0, token: 7n }]
+      }))
   ],
   transact: [
     (store) =>
@@ -111,7 +117,16 @@ const outbox: Uses<Omit<Outbox.Service, "counts">> = {
   park: [(store) => Effect.flip(store.park(claim!, "hopeless"))],
   dead: [(store) => store.dead({ limit: 100 }), (store) => store.dead({ limit: 100, after: claim! })],
   revive: [(store) => store.revive(claims)],
-  discard: [(store) => store.discard(claims)]
+  discard: [(store) => store.discard(claims)],
+  extend: [(store) => Effect.flip(store.extend(claims, "1 minute"))],
+  release: [(store) => store.release(claims)],
+  list: [
+    (store) => store.list({ limit: 100 }),
+    (store) => store.list({ limit: 100, after: claim! }),
+    (store) => store.list({ limit: 100, streamId: stream("77") })
+  ],
+  agenda: [(store) => store.agenda(), (store) => store.agenda(["mail", "bill"])],
+  cancel: [(store) => store.cancel(claims)]
 }
 
 /** What a service sends, once it is open, or to be sent later; each statement once. */
