@@ -52,6 +52,18 @@ export interface Subscription<out R> extends Lease.Subscriber {
   readonly setUp: Effect.Effect<void, unknown, R>
   /** Applies some events, in order of global position, in the transaction that moves the checkpoint. */
   readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, unknown, R>
+  /**
+   * What each partition reads: the streams that are its own (the default), or everything, of which {@link ahead} picks
+   * what is its own.
+   */
+  readonly reads?: "own streams" | "everything" | undefined
+  /**
+   * Does with some events what lies outside of the checkpoint's database, before the transaction that moves the checkpoint
+   * begins. It may be done again with the same events, and by an owner that was replaced without knowing it.
+   */
+  readonly ahead?:
+    | ((events: NonEmptyReadonlyArray<RecordedEvent>, part: Lease.Part) => Effect.Effect<void, unknown, R>)
+    | undefined
 }
 
 /** Why a subscription does not go on. */

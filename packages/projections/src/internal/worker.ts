@@ -79,7 +79,7 @@ export const work = <R>(
   { leaving, moved }: Surroundings
 ): Effect.Effect<void, Ended | LeaseLost, R | EventStore | SqlClient.SqlClient | Checkpoints> => {
   const { events: names, partitions } = subscription
-  const filter: Pick<ReadAllOptions, "names" | "partition"> = partitions === 1
+  const filter: Pick<ReadAllOptions, "names" | "partition"> = partitions === 1 || subscription.reads === "everything"
     ? { names }
     : { names, partition: { index: held.partition, count: partitions } }
 
@@ -101,6 +101,9 @@ export const work = <R>(
       const sql = yield* SqlClient.SqlClient
       const checkpoints = yield* Checkpoints
       const { events, position } = page
+      if (subscription.ahead !== undefined && isNonEmpty(events)) {
+        yield* subscription.ahead(events, held).pipe(failsAs(held, { after: mark.position, upTo: position }))
+      }
       return yield* sql.withTransaction(Effect.gen(function*() {
         // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
         if (!(yield* checkpoints.advance(held, mark, endOf(page)))) return undefined
