@@ -60,8 +60,9 @@ export interface Plan<Name extends string> {
   /** The schema of the state, for a saga's snapshots. */
   readonly Compensation: Schema.Codec<Compensation<Name>, unknown>
   /**
-   * A step was completed. Also while others are undone: what was still under way when that began is undone next, and one
-   * that comes when all is undone is undone by itself. One that is done, or being undone, is not done a second time.
+   * A step was completed. Also while others are undone: what was still under way when that began is undone next, and what
+   * comes when all is undone is undone by itself. A step is completed once: told again, whatever became of it since,
+   * nothing changes.
    */
   readonly completed: (state: Compensation<Name>, step: Name) => Compensation<Name>
   /** Begins to take back what was completed. Nothing changes when that has begun already. */
@@ -159,7 +160,7 @@ export const of = <const Name extends string>(steps: Steps<Name>): Plan<Name> =>
       }))
     }),
     completed: (state, step) => {
-      if (state.steps.some((one) => one.step === step && (one.status === "done" || one.status === "undoing"))) return state
+      if (state.steps.some((one) => one.step === step)) return state
       const steps: ReadonlyArray<Step<Name>> = [...state.steps, { step, status: "done", attempt: 0 }]
       return state.phase === "compensated" ? goOn(steps) : { ...state, steps }
     },

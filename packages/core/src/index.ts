@@ -4,6 +4,7 @@
  */
 export * as Action from "./Action.ts"
 export * as Aggregate from "./Aggregate.ts"
+export * as Compensation from "./Compensation.ts"
 export * as Compose from "./Compose.ts"
 export * as Event from "./Event.ts"
 export * as EventBus from "./EventBus.ts"
