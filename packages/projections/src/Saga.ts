@@ -13,6 +13,7 @@ import type { DecodeError } from "@composable-ts/core/EventError"
 import type { EventStore } from "@composable-ts/core/EventStore"
 import { EventStoreError, Overloaded, StreamTombstoned } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
+import * as Tombstone from "@composable-ts/core/Tombstone"
 import * as TraceContext from "@composable-ts/core/TraceContext"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
@@ -138,14 +139,9 @@ export interface Declaration<C, EventName> {
 /** What {@link run} takes: any saga; `N` what it needs besides the log. */
 export interface Runnable<out N> {
   readonly name: string
-  /** Its inputs, and the read model of its instances, as they follow the log. */
-  readonly subscriptions: Effect.Effect<Subscriptions, never, EventStore | N>
+  /** How it follows the log, in this process. */
+  readonly subscription: Effect.Effect<Subscription.Subscription<SqlClient.SqlClient>, never, EventStore | N>
 }
-
-type Subscriptions = readonly [
-  inputs: Subscription.Subscription<SqlClient.SqlClient>,
-  instances: Subscription.Subscription<SqlClient.SqlClient>
-]
 
 /** A saga: the aggregate, and its inputs. */
 export interface Saga<S, C extends Tag, E extends Tag, R, out N = never> extends Runnable<N> {
@@ -183,7 +179,7 @@ export const define = <S, C extends Tag, E extends Tag, R, N>(
     startFrom,
     refused,
     concurrency,
-    subscriptions: Effect.suspend(() => Effect.map(inputsOf(saga), (inputs) => [inputs, instancesOf(saga)]))
+    subscription: Effect.suspend(() => subscriptionOf(saga))
   }
   return saga
 }
@@ -281,7 +277,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never
           const input = recorded.erased === true ? undefined : inputOf(recorded)
           if (input === undefined) continue
           for (const order of yield* Effect.fromResult(input.ordersOf(recorded))) {
-            if (partition !== undefined && hash(order.id) % partitions !== partition) continue
+            if (partition !== undefined && !isIn(order.id, partition, partitions)) continue
             const deliveries = instances.get(order.id) ?? []
             instances.set(order.id, deliveries)
             deliveries.push({ ...order, recorded })
@@ -392,45 +388,45 @@ const stop = (saga: string): OnRefused<InputRefused | SqlError, SqlClient.SqlCli
   return Effect.fail(new InputRefused({ saga, instance, position, command, reason }))
 }
 
-/** How a saga follows the log. */
-const inputsOf = <S, C extends Tag, E extends Tag, R, N>(
+/** Whether an instance belongs to a part of so many. */
+const isIn = (instance: string, partition: number, partitions: number): boolean =>
+  hash(instance) % partitions === partition
+
+/**
+ * How a saga follows the log: its inputs, to hand them over, and its own events, to know its instances by them. What
+ * is handed over takes effect in the log, so that comes ahead of the transaction.
+ */
+const subscriptionOf = <S, C extends Tag, E extends Tag, R, N>(
   saga: Saga<S, C, E, R, N>
 ): Effect.Effect<Subscription.Subscription<SqlClient.SqlClient>, never, EventStore | N> => {
-  const onRefused = saga.refused === "stop" ? stop(saga.name) : Refusals.record(saga.name)
+  const { aggregate: { actions, category }, ends, inputs, name, partitions, startFrom } = saga
+  const onRefused = saga.refused === "stop" ? stop(name) : Refusals.record(name)
+  const own = Object.keys(actions.declaration.events)
   return Effect.map(make(saga, onRefused), ({ receive }) => ({
     ...subscriber(saga),
-    events: [...new Set(saga.inputs.map(({ event }) => event))],
-    partitions: saga.partitions,
-    startFrom: saga.startFrom,
+    events: [...new Set([...inputs.map(({ event }) => event), ...own, Tombstone.type])],
+    partitions,
+    startFrom,
     setUp: Effect.void,
     reads: "everything",
     ahead: receive,
-    apply: () => Effect.void
+    apply: (events, { partition }) =>
+      SagaInstances.apply({ name, category, ends, isOwn: (id) => isIn(id, partition, partitions) }, events)
   }))
 }
-
-const instancesOf = <S, C extends Tag, E extends Tag, R, N>({ aggregate, ends, name }: Saga<S, C, E, R, N>) =>
-  SagaInstances.make({
-    name,
-    category: aggregate.category,
-    events: Object.keys(aggregate.actions.declaration.events),
-    ends
-  })
 
 /** What sagas need besides the log. */
 export type NeedsOf<S> = S extends Runnable<infer N> ? N : never
 
 /** Makes the tables of sagas, where they are missing, before any follows the log. */
-const prepared = (sagas: NonEmptyReadonlyArray<Runnable<unknown>>) =>
+const prepare = (first: Runnable<unknown>) =>
   Effect.gen(function*() {
     const client = yield* PgClient.PgClient
-    const first = subscriber(sagas[0])
     yield* migrate.pipe(
-      failsAs(first, { after: 0n, upTo: 0n }),
-      patiently(nameOf(first)),
+      failsAs(subscriber(first), { after: 0n, upTo: 0n }),
+      patiently(nameOf(subscriber(first))),
       Effect.provideService(SqlClient.SqlClient, client)
     )
-    return yield* Effect.forEach(sagas, ({ subscriptions }) => subscriptions)
   })
 
 /**
@@ -441,18 +437,19 @@ const prepared = (sagas: NonEmptyReadonlyArray<Runnable<unknown>>) =>
  * A saga stops in this process, with `ProjectionFailed`, when an input cannot be handed over: it does not decode, or
  * the aggregate throws. Its checkpoint then stands right before it. Others go on.
  *
- * The `PgClient` is the database of the checkpoints, which may be the log's; it must allow two connections for each part
- * that this process works on at a time.
+ * The `PgClient` is the database of the checkpoints, which may be the log's; see `Projection.run` on its connections.
  */
 export const run = <const Sagas extends NonEmptyReadonlyArray<Runnable<unknown>>>(
   ...sagas: Sagas
 ): Effect.Effect<never, Subscription.Stopped, NeedsOf<Sagas[number]> | Subscription.Requirements> =>
-  needing(
-    Effect.flatMap(prepared(sagas), (all) => {
-      const [first, ...rest] = all.flat()
-      return Subscription.run(first!, ...rest)
-    })
-  )
+  needing(Effect.gen(function*() {
+    const [first, ...others] = sagas
+    yield* prepare(first)
+    return yield* Subscription.run(
+      yield* first.subscription,
+      ...(yield* Effect.forEach(others, ({ subscription }) => subscription))
+    )
+  }))
 
 /**
  * Hands over the inputs that the log holds now, together with whoever else runs the saga, and returns the position up to
@@ -461,11 +458,7 @@ export const run = <const Sagas extends NonEmptyReadonlyArray<Runnable<unknown>>
 export const catchUp = <N>(
   saga: Runnable<N>
 ): Effect.Effect<bigint, Subscription.Stopped, N | Subscription.Requirements> =>
-  needing(
-    Effect.flatMap(prepared([saga]), ([[inputs, instances]]) =>
-      Effect.flatMap(Subscription.catchUp(inputs), (position) =>
-        Effect.as(Subscription.catchUp(instances), position)))
-  )
+  needing(Effect.andThen(prepare(saga), Effect.flatMap(saga.subscription, Subscription.catchUp)))
 
 /** What is not known of the sagas' needs is the caller's. */
 const needing = <A, R>(effect: Effect.Effect<A, Subscription.Stopped, unknown>) =>

@@ -51,10 +51,10 @@ export interface Subscription<out R> extends Lease.Subscriber {
   /** Runs once, in one transaction with the first checkpoints. */
   readonly setUp: Effect.Effect<void, unknown, R>
   /** Applies some events, in order of global position, in the transaction that moves the checkpoint. */
-  readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, unknown, R>
+  readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>, part: Lease.Part) => Effect.Effect<void, unknown, R>
   /**
-   * What each partition reads: the streams that are its own (the default), or everything, of which {@link ahead} picks
-   * what is its own.
+   * What each partition reads: the streams that are its own (the default), or everything, of which {@link apply} and
+   * {@link ahead} pick what is its own.
    */
   readonly reads?: "own streams" | "everything" | undefined
   /**

@@ -107,7 +107,7 @@ export const work = <R>(
       return yield* sql.withTransaction(Effect.gen(function*() {
         // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
         if (!(yield* checkpoints.advance(held, mark, endOf(page)))) return undefined
-        if (isNonEmpty(events)) yield* subscription.apply(events)
+        if (isNonEmpty(events)) yield* subscription.apply(events, held)
         return endOf(page)
       })).pipe(failsAs(held, { after: mark.position, upTo: position }), throughContention)
     }).pipe(
