@@ -18,6 +18,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Meta } from "./Action.ts"
 import * as Aggregate from "./Aggregate.ts"
+import type { DurableAggregate, Unmet } from "./DurableAggregate.ts"
 import type { EventEncodeFailed } from "./EventError.ts"
 import { type AppendOptions, type AppendResult, EventStore, type TombstoneOptions } from "./EventStore.ts"
 import {
@@ -30,6 +31,7 @@ import {
 import * as ExpectedVersion from "./ExpectedVersion.ts"
 import * as Fx from "./Fx.ts"
 import * as History from "./History.ts"
+import type { DurableFx, Plan } from "./internal/durableFx.ts"
 import { fingerprint } from "./internal/fingerprint.ts"
 import { type Instance, Instances } from "./internal/Instances.ts"
 import { dispatcherKey, Interpreter } from "./internal/Interpreter.ts"
@@ -38,8 +40,9 @@ import { Subscribers } from "./internal/Subscribers.ts"
 import type { EncodedEvent } from "./RecordedEvent.ts"
 import type { InvalidSnapshot } from "./Snapshot.ts"
 import { SnapshotStore, type SnapshotStoreError } from "./SnapshotStore.ts"
-import { CommandFailed, type Problem, ReducerDefect, StoreClosed } from "./StoreError.ts"
+import { CommandFailed, EffectNotDurable, type Problem, ReducerDefect, StoreClosed } from "./StoreError.ts"
 import { id as instanceId, type InvalidStreamId, type StreamId } from "./StreamId.ts"
+import * as TraceContext from "./TraceContext.ts"
 import * as UuidV7 from "./UuidV7.ts"
 
 type Tag = { readonly _tag: string }
@@ -52,8 +55,17 @@ export interface Outcome<out S, out E> extends History.Current<S> {
   readonly duplicate: boolean
 }
 
-/** What may go wrong in a dispatch, besides the aggregate's own refusals. */
-export type DispatchError = History.ReadError | AppendError | EventEncodeFailed | ReducerDefect | StoreClosed
+/**
+ * What may go wrong in a dispatch, besides the aggregate's own refusals. Only a store that keeps its effects meets one that
+ * is not durable.
+ */
+export type DispatchError =
+  | History.ReadError
+  | AppendError
+  | EventEncodeFailed
+  | EffectNotDurable
+  | ReducerDefect
+  | StoreClosed
 
 /** The instances of an aggregate: `S` their state, `C` commands, `E` events, `R` reasons for a refusal. */
 export interface AggregateStore<S, C, E, R> {
@@ -150,11 +162,33 @@ interface Overtaking<S, C, E> {
 
 /**
  * The store of an aggregate's instances, over the {@link EventStore} of the context. What its effects need, handlers of
- * tasks for instance, comes from the context, too.
+ * tasks for instance, comes from the context, too: they are carried out in this process, and are lost with it.
  */
 export const make = <S, C extends Tag, E extends Tag, R, N>(
   definition: Aggregate.Aggregate<S, C, E, R, N>,
   options: AggregateStoreOptions & Merging<NoInfer<S>, NoInfer<E>> = {}
+): Effect.Effect<AggregateStore<S, C, E, R>, never, EventStore | N> =>
+  build<S, C, E, R, N>(definition, options, undefined)
+
+/** What the store of a durable aggregate needs: nothing that carries out its effects. */
+export type DurableNeeds<N> = EventStore | Extract<N, SnapshotStore> | Unmet<N>
+
+/**
+ * The same for a durable aggregate: its effects are stored in the commit of the events that they come from, and carried
+ * out by an `EffectWorker`, in whatever process. A step whose effects cannot be stored fails with {@link EffectNotDurable},
+ * and stores nothing: one that leads to no events, or that wants what no entry can be.
+ */
+export const makeDurable = <S, C extends Tag, E extends Tag, R, N>(
+  { aggregate, "~effects": effects }: DurableAggregate<S, C, E, R, N>,
+  options: AggregateStoreOptions & Merging<NoInfer<S>, NoInfer<E>> = {}
+): Effect.Effect<AggregateStore<S, C, E, R>, never, DurableNeeds<N>> =>
+  build<S, C, E, R, Exclude<DurableNeeds<N>, EventStore>>(aggregate, options, effects)
+
+/** With `durable`, effects are stored; without, they are carried out here, and `N` is what they need. */
+const build = <S, C extends Tag, E extends Tag, R, N>(
+  definition: Aggregate.Aggregate<S, C, E, R, unknown>,
+  options: AggregateStoreOptions & Merging<S, E>,
+  durable: DurableFx | undefined
 ): Effect.Effect<AggregateStore<S, C, E, R>, never, EventStore | N> =>
   Effect.gen(function*() {
     const { actions, category } = definition
@@ -272,11 +306,24 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       instance: Instance<S>,
       { effects, refusal }: Aggregate.Step<S, E, R>,
       meta: Meta
-    ): Effect.Effect<Outcome<S, E>, R> => {
+    ): Effect.Effect<Outcome<S, E>, R | EffectNotDurable> => {
       if (refusal !== undefined) return Effect.fail(refusal.reason)
-      begin(instance, effects, meta)
+      const planned = plan(effects, undefined)
+      if (Result.isFailure(planned)) return Effect.fail(planned.failure)
+      const { cancels, local, outbox } = planned.success
+      if (outbox.length + cancels.length > 0) {
+        const issue = "It came with no event, so there is no commit to store it in: append an event that says why"
+        return Effect.fail(new EffectNotDurable({ effect: Fx.render(effects), issue }))
+      }
+      begin(instance, local, meta)
       return Effect.succeed({ ...instance.current, events: [], duplicate: false })
     }
+
+    /** What of the effects is stored; all is done here, unless they are durable. */
+    const plan = (effects: Fx.AnyFx, trace: string | undefined): Result.Result<Plan, EffectNotDurable> =>
+      durable === undefined
+        ? Result.succeed({ outbox: [], cancels: [], local: effects })
+        : durable.plan(effects, trace)
 
     const append = (
       instance: Instance<S>,
@@ -288,14 +335,32 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
       if (Result.isFailure(encoded)) return Effect.fail(encoded.failure)
       const { causationId, correlationId, id: commandId } = meta
       const expected = ExpectedVersion.exact(instance.current.version)
-      instance.loaded = false
+      const put = (stored: AppendOptions) =>
+        Effect.suspend(() => {
+          instance.loaded = false
+          return events.append(instance.streamId, expected, encoded.success, {
+            ...given,
+            ...stored,
+            commandId,
+            correlationId,
+            causationId
+          })
+        })
+      let local = effects
+      const appended = durable === undefined || effects._tag === "None" ? put({}) : Effect.withFiber(
+        (fiber): Effect.Effect<AppendResult, AppendError | EffectNotDurable> => {
+          const planned = durable.plan(effects, TraceContext.current(fiber.context))
+          if (Result.isFailure(planned)) return Effect.fail(planned.failure)
+          const { cancels, outbox } = planned.success
+          local = planned.success.local
+          return put({
+            outbox: [...outbox, ...given.outbox ?? []],
+            cancels: [...cancels, ...given.cancels ?? []]
+          })
+        }
+      )
       return Effect.flatMap(
-        events.append(instance.streamId, expected, encoded.success, {
-          ...given,
-          commandId,
-          correlationId,
-          causationId
-        }),
+        appended,
         ({ duplicate, globalPosition, version }) => {
           if (duplicate) {
             // A store that reports a duplicate has its events, so an outcome there is.
@@ -303,7 +368,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N>(
           }
           instance.current = { state, version, globalPosition }
           instance.loaded = true
-          begin(instance, effects, meta)
+          begin(instance, local, meta)
           const keep = instances.keepIfDue(instance)
           if (keep !== undefined) fork(keep)
           return Effect.succeed({ ...instance.current, events: decided, duplicate: false })
@@ -487,6 +552,13 @@ export const layer = <S, C extends Tag, E extends Tag, R, N>(
   options?: AggregateStoreOptions & Merging<NoInfer<S>, NoInfer<E>>
 ): Layer.Layer<Fx.Dispatcher<C>, never, EventStore | Exclude<N, Scope.Scope>> =>
   Layer.effect(service(definition), make(definition, options))
+
+/** Provides the store of a durable aggregate under its {@link service}, for the length of the layer. */
+export const layerDurable = <S, C extends Tag, E extends Tag, R, N>(
+  durable: DurableAggregate<S, C, E, R, N>,
+  options?: AggregateStoreOptions & Merging<NoInfer<S>, NoInfer<E>>
+): Layer.Layer<Fx.Dispatcher<C>, never, DurableNeeds<N>> =>
+  Layer.effect(service(durable.aggregate), makeDurable(durable, options))
 
 /** A snapshot policy puts the snapshot store among the aggregate's needs, so the context has it. */
 const snapshotStore = (context: Context.Context<never>) =>

@@ -30,7 +30,7 @@ import { logDamage, sightOf } from "./internal/integrity.ts"
 import * as reading from "./internal/reading.ts"
 import { sameJson } from "./internal/sameJson.ts"
 import { storedJson } from "./internal/storedJson.ts"
-import type { OutboxEntry } from "./Outbox.ts"
+import { byPlace, type Cancellation, kept, type OutboxEntry, type Settlement } from "./Outbox.ts"
 import type { EncodedEvent, RecordedEvent } from "./RecordedEvent.ts"
 import type { StreamId } from "./StreamId.ts"
 import * as Tombstone from "./Tombstone.ts"
@@ -69,10 +69,24 @@ export interface AppendOptions {
    * entries belong to the command, at the first of its streams. A repetition stores none again.
    */
   readonly outbox?: ReadonlyArray<OutboxEntry> | undefined
+  /**
+   * Claims of the outbox that end in the commit of the events: the entries are completed exactly when the events are
+   * stored. If one of them holds no more, nothing is stored, and the append fails with `StaleClaim`. A repetition ends
+   * none.
+   */
+  readonly settles?: ReadonlyArray<Settlement> | undefined
+  /**
+   * Entries of the outbox to remove in the commit of the events: those of the first stream, stored before, that are not
+   * dead. Those of this append stay. A repetition removes none.
+   */
+  readonly cancels?: ReadonlyArray<Cancellation> | undefined
 }
 
-/** What accompanies a tombstone. Entries of the outbox that the stream's commands stored stay, and it stores none. */
-export interface TombstoneOptions extends Omit<AppendOptions, "outbox"> {
+/** The options that concern the outbox. */
+type OutboxOptions = "outbox" | "settles" | "cancels"
+
+/** What accompanies a tombstone. It takes the stream's entries of the outbox away, and stores none. */
+export interface TombstoneOptions extends Omit<AppendOptions, OutboxOptions> {
   /** Why the stream is erased; it stays in the log for good, so it must not repeat what is to be forgotten. */
   readonly reason: string
 }
@@ -86,10 +100,14 @@ export interface AppendContext {
   readonly metadata: Schema.JsonObject
   /** To be stored with the events, if there are any. */
   readonly outbox?: ReadonlyArray<OutboxEntry> | undefined
+  /** To be ended with the events, if there are any; in the order of their places. */
+  readonly settles?: ReadonlyArray<Settlement> | undefined
+  /** To be removed with the events, if there are any. */
+  readonly cancels?: ReadonlyArray<Cancellation> | undefined
 }
 
 /** What accompanies a tombstone, as an implementation gets it: complete. */
-export interface TombstoneContext extends Omit<AppendContext, "outbox"> {
+export interface TombstoneContext extends Omit<AppendContext, OutboxOptions> {
   readonly reason: string
 }
 
@@ -182,7 +200,7 @@ export interface Operations {
   ) => Effect.Effect<NonEmptyReadonlyArray<AppendResult>, AppendError>
   /**
    * Appends a tombstone, {@link Tombstone.encode} of the reason, to one stream, and in the same commit erases data and
-   * metadata of all events before it. From then on every append to the stream fails with `StreamTombstoned`, before its
+   * metadata of all events before it, and removes the stream's entries of the outbox. From then on every append to the stream fails with `StreamTombstoned`, before its
    * expected version is looked at.
    */
   readonly tombstone: (
@@ -438,6 +456,9 @@ export const firstTombstone = (
 
 const noMetadata: Schema.JsonObject = Object.freeze({})
 
+const isSome = <A>(elements: ReadonlyArray<A> | undefined): elements is ReadonlyArray<A> =>
+  elements !== undefined && elements.length > 0
+
 const contextOf = (options: AppendOptions, context: Context.Context<never>): AppendContext => {
   const commandId = options.commandId ?? UuidV7.make(Context.get(context, Clock.Clock).currentTimeMillisUnsafe())
   return {
@@ -445,7 +466,13 @@ const contextOf = (options: AppendOptions, context: Context.Context<never>): App
     correlationId: options.correlationId ?? commandId,
     causationId: options.causationId ?? commandId,
     fingerprint: options.fingerprint,
-    ...options.outbox !== undefined && options.outbox.length > 0 && { outbox: options.outbox },
+    ...isSome(options.outbox) && { outbox: options.outbox },
+    ...isSome(options.cancels) && { cancels: options.cancels },
+    ...isSome(options.settles) && {
+      settles: options.settles.map((settlement) =>
+        settlement.deadBecause === undefined ? settlement : { ...settlement, deadBecause: kept(settlement.deadBecause) }
+      ).sort(byPlace)
+    },
     metadata: TraceContext.annotate(options.metadata ?? noMetadata, context)
   }
 }

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
 import * as ExpectedVersion from "./ExpectedVersion.ts"
+import type { StaleClaim } from "./Outbox.ts"
 import type { SubjectShredded } from "./PersonalError.ts"
 
 const Expected = Schema.Union([
@@ -174,12 +175,16 @@ export class PositionBeyondHead extends Schema.TaggedError<PositionBeyondHead>()
   }
 }
 
-/** All that can go wrong in an append. Only the stores of `PersonalData` refuse a shredded subject's data. */
+/**
+ * All that can go wrong in an append. Only the stores of `PersonalData` refuse a shredded subject's data, and only an
+ * append that settles claims of the outbox meets a stale one.
+ */
 export type AppendError =
   | VersionConflict
   | StreamTombstoned
   | CommandIdConflict
   | InvalidAppend
+  | StaleClaim
   | SubjectShredded
   | Overloaded
   | EventStoreError

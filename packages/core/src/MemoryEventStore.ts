@@ -99,6 +99,8 @@ const write = (
     return { version: stream.length - 1, globalPosition: BigInt(log.all.length), duplicate: false }
   })
   log.commands.set(commandId, { from, to: log.all.length, fingerprint })
+  MemoryOutbox.settle(log.outbox, context.settles, recordedAt)
+  MemoryOutbox.cancelOf(log.outbox, appends[0]!.streamId, context.cancels)
   MemoryOutbox.store(log.outbox, wanted, log.all[from]!)
   for (const listener of log.listeners) Queue.offerUnsafe(listener, undefined)
   return results as unknown as Results
@@ -113,7 +115,7 @@ const transact = (log: Log): EventStore.Operations["transact"] => (appends, cont
         Result.map(first, (results) => results.map((result) => ({ ...result, duplicate: true })) as unknown as Results)
       )
     }
-    const refused = conflict(log, appends)
+    const refused = conflict(log, appends) ?? MemoryOutbox.stale(log.outbox, context.settles)
     if (refused !== undefined) return Effect.fail(refused)
     return Effect.try({
       try: () => write(log, appends, context, clock.currentTimeMillisUnsafe()),
@@ -148,6 +150,7 @@ const tombstone = (log: Log): EventStore.Operations["tombstone"] => (streamId, e
       try: () => {
         const [result] = write(log, appends, context, clock.currentTimeMillisUnsafe())
         erase(log, streamId)
+        MemoryOutbox.forget(log.outbox, streamId)
         return result
       },
       catch: (cause) => new EventStoreError({ operation: "tombstone", retryable: false, cause })

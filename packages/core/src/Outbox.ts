@@ -20,7 +20,19 @@ export interface OutboxEntry {
   readonly key?: string | undefined
   /** How long to wait before it is due, in whole milliseconds, at most {@link maxDelay}. Default 0. */
   readonly delay?: number | undefined
+  /**
+   * Whether it is claimed only once the ordered entries of its stream that were due before it have been, and while no
+   * other worker has one of them. Default: no.
+   */
+  readonly ordered?: boolean | undefined
 }
+
+/** Entries to remove with an append: those of its first stream that are not dead and were stored before it. */
+export type Cancellation =
+  /** With this key. */
+  | { readonly key: string }
+  /** With a key that begins so. */
+  | { readonly prefix: string }
 
 /** The longest delay of an entry, in milliseconds: a hundred years. */
 export const maxDelay: number = 100 * 365 * 24 * 60 * 60 * 1_000
@@ -46,6 +58,24 @@ export interface StoredEntry extends EntryId {
   readonly dueAt: number
   /** What went wrong the last time, if anything did. */
   readonly error: string | undefined
+  /** How often it was given up and revived. */
+  readonly revivals: number
+}
+
+/**
+ * Where an entry stands:
+ *
+ * - `waiting`: it is not due yet.
+ * - `due`: it is to be claimed, for the first time or because a lease ran out.
+ * - `running`: a worker has it.
+ * - `retrying`: it failed, and waits for its next attempt or is due for it.
+ * - `dead`: it is given up.
+ */
+export type Status = "waiting" | "due" | "running" | "retrying" | "dead"
+
+/** An entry, and where it stands. */
+export interface ListedEntry extends StoredEntry {
+  readonly status: Status
 }
 
 /** An entry that a worker has for itself, until its lease runs out. */
@@ -65,6 +95,12 @@ export interface DeadEntry extends StoredEntry {
 /** What is needed of a claim to end it. */
 export type ClaimRef = Pick<Claim, "globalPosition" | "index" | "token">
 
+/** A claim that an append ends in its own commit: the entry is completed, or given up when there is a reason to. */
+export interface Settlement extends ClaimRef {
+  /** Why it is given up; see {@link Operations.park}. Without it, it is completed. */
+  readonly deadBecause?: string | undefined
+}
+
 /** What to claim. */
 export interface ClaimOptions {
   /** Only entries of these kinds. Default: of all. */
@@ -73,6 +109,33 @@ export interface ClaimOptions {
   readonly limit: number
   /** How long nobody else gets them, by the store's clock: 1 millisecond at least. Afterwards they are due again. */
   readonly lease: Duration.Input
+  /**
+   * Who claims. A worker gets ordered entries behind those that it already has; whoever does not say who they are gets
+   * them only once nobody has any. At most 255 characters.
+   */
+  readonly worker?: string | undefined
+}
+
+/** What is to be done next of some kinds, in milliseconds by the store's clock. */
+export interface Agenda {
+  /** For how long the entry is due that is due for longest; nothing, when none is. */
+  readonly overdue: number | undefined
+  /** When the next entry falls due that is not: at its time, or when its lease runs out. Nothing, when there is none. */
+  readonly next: number | undefined
+}
+
+/** Which entries to list. */
+export interface ListOptions {
+  /** Only those of this standing. Default: of any. */
+  readonly status?: Status | undefined
+  /** Only those of this stream. Default: of all. */
+  readonly streamId?: string | undefined
+  /** Only those of these kinds. Default: of all. */
+  readonly kinds?: ReadonlyArray<string> | undefined
+  /** Only those behind this one, in the order of positions. Default: from the first. */
+  readonly after?: EntryId | undefined
+  /** How many at the most: a whole number above 0. */
+  readonly limit: number
 }
 
 /** When and why to try again. */
@@ -106,7 +169,21 @@ export interface Counts {
 
 /** The outbox could not be reached, or failed. After a call that ends claims, it is unknown whether they are ended. */
 export class OutboxError extends Schema.TaggedError<OutboxError>()("OutboxError", {
-  operation: Schema.Literals(["claim", "complete", "retry", "park", "list dead", "revive", "discard", "count"]),
+  operation: Schema.Literals([
+    "claim",
+    "extend",
+    "complete",
+    "release",
+    "retry",
+    "park",
+    "list dead",
+    "list",
+    "tell what is next",
+    "revive",
+    "discard",
+    "cancel",
+    "count"
+  ]),
   /** Whether the same call may succeed later, with nothing changed. */
   retryable: Schema.Boolean,
   cause: Schema.Defect()
@@ -155,18 +232,40 @@ export interface Operations {
   readonly claim: (
     options: ClaimOptions
   ) => Effect.Effect<ReadonlyArray<Claim>, OutboxError>
+  /**
+   * Lengthens leases: from now on for so long. Of several claims those that hold are lengthened, and the others are in the
+   * error.
+   */
+  readonly extend: (
+    claims: ReadonlyArray<ClaimRef>,
+    lease: Duration.Input
+  ) => Effect.Effect<void, StaleClaim | OutboxError>
   /** Removes what is done. Of several claims those that hold are completed, and the others are in the error. */
   readonly complete: (claims: ReadonlyArray<ClaimRef>) => Effect.Effect<void, StaleClaim | OutboxError>
+  /**
+   * Gives entries back undone, due at once, and with the attempt not counted: for a worker that stops. Claims that hold no
+   * more are passed over.
+   */
+  readonly release: (claims: ReadonlyArray<ClaimRef>) => Effect.Effect<void, OutboxError>
   /** Gives an entry back, to be claimed again after a while. */
   readonly retry: (claim: ClaimRef, options: RetryOptions) => Effect.Effect<void, StaleClaim | OutboxError>
   /** Gives an entry up: it is dead until it is revived. */
   readonly park: (claim: ClaimRef, error: string) => Effect.Effect<void, StaleClaim | OutboxError>
   /** Entries that were given up, in the order of positions. */
   readonly dead: (options: DeadOptions) => Effect.Effect<ReadonlyArray<DeadEntry>, OutboxError>
+  /** Entries that nobody has completed, in the order of positions. It looks at each: for operators. */
+  readonly list: (options: ListOptions) => Effect.Effect<ReadonlyArray<ListedEntry>, OutboxError>
+  /** What is to be done next, of these kinds or of all. */
+  readonly agenda: (kinds?: ReadonlyArray<string>) => Effect.Effect<Agenda, OutboxError>
   /** Makes dead entries due at once, with all their attempts before them; says how many of these were dead. */
   readonly revive: (entries: ReadonlyArray<EntryId>) => Effect.Effect<number, OutboxError>
   /** Removes dead entries for good; says how many of these were dead. */
   readonly discard: (entries: ReadonlyArray<EntryId>) => Effect.Effect<number, OutboxError>
+  /**
+   * Removes entries that are not dead for good, also from under the worker that has one: its claim is stale then. Says how
+   * many of these there were.
+   */
+  readonly cancel: (entries: ReadonlyArray<EntryId>) => Effect.Effect<number, OutboxError>
   /** How many entries there are, of each kind that has any, by name. It counts them one by one: for operators. */
   readonly counts: Effect.Effect<ReadonlyArray<Counts>, OutboxError>
 }
@@ -183,7 +282,7 @@ export class Outbox extends Context.Service<Outbox, Service>()("@composable-ts/c
 const maxErrorLength = 8_000
 
 /** As much of an error as is kept, and nothing that is not text. */
-const kept = (error: string): string => error.slice(0, maxErrorLength).replaceAll(/\0|\p{Surrogate}/gu, "\uFFFD")
+export const kept = (error: string): string => error.slice(0, maxErrorLength).replaceAll(/\0|\p{Surrogate}/gu, "\uFFFD")
 
 /** Such calls are mistakes of the program, and nothing that it could handle. */
 const unlessInvalid = <A, E>(issue: string | undefined, effect: () => Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -201,6 +300,14 @@ const spanIssue = (name: string, span: Duration.Input, least: number): string | 
     : `${name} of ${millis} ms: it must be from ${least} ms to 100 years`
 }
 
+/** The order of entries: that in which they were stored. */
+export const byPlace = (a: EntryId, b: EntryId): number =>
+  a.globalPosition === b.globalPosition ? a.index - b.index : a.globalPosition < b.globalPosition ? -1 : 1
+
+/** In one order, so that two who end several claims each do not wait for each other. */
+const sorted = <A extends EntryId>(entries: ReadonlyArray<A>): ReadonlyArray<A> =>
+  entries.length < 2 ? entries : entries.toSorted(byPlace)
+
 /** Completes an implementation's operations into a {@link Service}. A limit or a duration that is none dies. */
 export const make = (operations: Operations): Service => ({
   ...operations,
@@ -209,12 +316,22 @@ export const make = (operations: Operations): Service => ({
       limitIssue(options.limit) ?? spanIssue("a lease", options.lease, 1),
       () => options.kinds?.length === 0 ? Effect.succeed([]) : operations.claim(options)
     ),
-  complete: (claims) => claims.length === 0 ? Effect.void : operations.complete(claims),
+  extend: (claims, lease) =>
+    unlessInvalid(
+      spanIssue("a lease", lease, 1),
+      () => claims.length === 0 ? Effect.void : operations.extend(sorted(claims), lease)
+    ),
+  complete: (claims) => claims.length === 0 ? Effect.void : operations.complete(sorted(claims)),
+  release: (claims) => claims.length === 0 ? Effect.void : operations.release(sorted(claims)),
   retry: (claim, { after, error }) =>
     unlessInvalid(
       spanIssue("a delay", after, 0),
       () => operations.retry(claim, { after, error: kept(error) })
     ),
   park: (claim, error) => operations.park(claim, kept(error)),
-  dead: (options) => unlessInvalid(limitIssue(options.limit), () => operations.dead(options))
+  dead: (options) => unlessInvalid(limitIssue(options.limit), () => operations.dead(options)),
+  list: (options) => unlessInvalid(limitIssue(options.limit), () => operations.list(options)),
+  agenda: (kinds) =>
+    kinds?.length === 0 ? Effect.succeed({ overdue: undefined, next: undefined }) : operations.agenda(kinds),
+  cancel: (entries) => entries.length === 0 ? Effect.succeed(0) : operations.cancel(sorted(entries))
 })

@@ -84,6 +84,17 @@ export class EffectFailed extends Schema.TaggedError<EffectFailed>()("EffectFail
   }
 }
 
+/** A durable aggregate wanted something done that cannot be stored as it was asked for. Nothing was stored. */
+export class EffectNotDurable extends Schema.TaggedError<EffectNotDurable>()("EffectNotDurable", {
+  /** The effect, in words. */
+  effect: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `Not stored, and nothing with it: ${this.effect}. ${this.issue}`
+  }
+}
+
 /** What a store reports, because nobody waits for it. */
 export type Problem =
   | EffectFailed

@@ -8,6 +8,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 
 /** A schema that needs no services to decode or encode. */
@@ -19,6 +20,70 @@ export interface Task<out Name extends string, in out I, in out S, in out F> {
   readonly input: Pure<I>
   readonly success: Pure<S>
   readonly failure: Pure<F>
+  /** The input's version, from 1. */
+  readonly version: number
+  /** The input's former shapes, oldest first. */
+  readonly older: ReadonlyArray<OlderInput>
+  /** Whether a failure is tried again before it is the outcome, where effects are durable. Default: it is not. */
+  readonly retry: Retry<F> | undefined
+  /** When it starts, where effects are durable. */
+  readonly start: Start
+}
+
+/** A former shape of a task's input, and the step that turns it into the next version's. */
+export interface OlderInput {
+  readonly version: number
+  // eslint-disable-next-line typescript/no-explicit-any -- of whatever type it was then
+  readonly input: Pure<any>
+  readonly upcast: (input: never) => unknown
+}
+
+/**
+ * When a durable task starts: behind the effects that its instance stored before it, which is the default, or whenever a
+ * worker has room. What its instance wants done later waits for the start of the former, and not of the latter.
+ */
+export type Start = "in order" | "any time"
+
+/** How a task is tried again. */
+export interface Retry<in F> {
+  /**
+   * How long to wait after which attempt, and how often. It is asked anew after each attempt, with the number of attempts
+   * alone, so it goes on across restarts; its input is the failure.
+   */
+  readonly schedule: Schedule.Schedule<unknown>
+  /** The failures that are worth another attempt; any other is the outcome at once. Default: all are. */
+  readonly while?: ((failure: F) => boolean) | undefined
+}
+
+/** What {@link define} takes. */
+export interface Declaration<I, S, F> {
+  readonly input: Pure<I>
+  readonly success: Pure<S>
+  readonly failure: Pure<F>
+  /** Default: a failure is the outcome at once. Only where effects are durable. */
+  readonly retry?: Retry<F> | undefined
+  /** Default: `in order`. Only where effects are durable. */
+  readonly start?: Start | undefined
+}
+
+/** A {@link Task} to whose input a further version can be added. */
+export interface Latest<out Name extends string, in out I, in out S, in out F> extends Task<Name, I, S, F> {
+  /**
+   * Declares the next version of the input, and how one of the version before becomes one of it. What an older program has
+   * stored is carried through the chain; what a newer one has stored is left to programs that know it.
+   *
+   * @example
+   * ```ts
+   * import * as Task from "@composable-ts/core/Task"
+   * import * as Schema from "effect/Schema"
+   *
+   * const SendMail = Task.define("SendMail", { input: Schema.String, success: Schema.Void, failure: Schema.Never })
+   *   .next(Schema.Struct({ to: Schema.String, urgent: Schema.Boolean }), (to) => ({ to, urgent: false }))
+   *
+   * SendMail.version // => 2
+   * ```
+   */
+  readonly next: <J>(input: Pure<J>, upcast: (input: I) => J) => Latest<Name, J, S, F>
 }
 
 /** Any task; `any` stands for every type but `never`, so one that never fails is named beside. */
@@ -63,8 +128,50 @@ export type Perform<T extends AnyTask> = (input: InputOf<T>) => Effect.Effect<Su
  */
 export const define = <const Name extends string, I, S, F>(
   name: Name,
-  schemas: { readonly input: Pure<I>; readonly success: Pure<S>; readonly failure: Pure<F> }
-): Task<Name, I, S, F> => ({ name, ...schemas })
+  { failure, input, retry, start = "in order", success }: Declaration<I, S, F>
+): Latest<Name, I, S, F> => latest({ name, input, success, failure, retry, start, version: 1, older: [] })
+
+const latest = <Name extends string, I, S, F>(task: Task<Name, I, S, F>): Latest<Name, I, S, F> => ({
+  ...task,
+  next: <J>(input: Pure<J>, upcast: (input: I) => J) => {
+    const { older, version } = task
+    const former: OlderInput = { version, input: task.input, upcast }
+    return latest<Name, J, S, F>({ ...task, input, version: version + 1, older: [...older, former] })
+  }
+})
+
+/** Which attempt at a task a handler is making. */
+export interface CurrentAttempt {
+  /**
+   * The same for all attempts at one effect, and for no other: what to send to whoever does the work, so that they can tell
+   * a repetition.
+   */
+  readonly idempotencyKey: string
+  /** From 1. */
+  readonly number: number
+}
+
+/**
+ * Which attempt the handler is making. Every store sets it; an effect that is not durable is attempted once, with a key
+ * of its own.
+ *
+ * @example
+ * ```ts
+ * import * as Task from "@composable-ts/core/Task"
+ * import { Effect, Schema } from "effect"
+ *
+ * const Charge = Task.define("Charge", { input: Schema.Int, success: Schema.String, failure: Schema.Never })
+ *
+ * export const charge = Task.layer(Charge, (cents) =>
+ *   Effect.gen(function*() {
+ *     const { idempotencyKey } = yield* Task.Attempt
+ *     return `charge ${cents} once under ${idempotencyKey}`
+ *   }))
+ * ```
+ */
+export const Attempt: Context.Reference<CurrentAttempt> = Context.Reference("@composable-ts/core/Task/Attempt", {
+  defaultValue: (): CurrentAttempt => ({ idempotencyKey: "outside of a store", number: 1 })
+})
 
 /** The name under which a context holds the handler of a task of this name. */
 export const handlerKey = (name: string): string => `@composable-ts/core/Task/${name}`

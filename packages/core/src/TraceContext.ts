@@ -36,15 +36,21 @@ export const parse = (text: unknown): Tracer.ExternalSpan | undefined => {
   return Tracer.externalSpan({ traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1 })
 }
 
+/** The trace parent of the span that is active, if that is sampled and somebody looks at it. */
+export const current = (context: Context.Context<never>): string | undefined => {
+  if (!isTraced(context)) return undefined
+  const span = Context.getOrUndefined(context, Tracer.ParentSpan)
+  if (span === undefined || !span.sampled || Context.get(span.annotations, Tracer.DisablePropagation)) return undefined
+  return format(span)
+}
+
 /** The metadata with the trace parent of the span that is active, if that is sampled and somebody looks at it. */
 export const annotate = (
   metadata: Schema.JsonObject,
   context: Context.Context<never>
 ): Schema.JsonObject => {
-  if (!isTraced(context) || Object.hasOwn(metadata, field)) return metadata
-  const span = Context.getOrUndefined(context, Tracer.ParentSpan)
-  if (span === undefined || !span.sampled || Context.get(span.annotations, Tracer.DisablePropagation)) return metadata
-  const parent = format(span)
+  if (Object.hasOwn(metadata, field)) return metadata
+  const parent = current(context)
   return parent === undefined ? metadata : { ...metadata, [field]: parent }
 }
 

@@ -24,7 +24,7 @@ const failed = (operation: Outbox.OutboxError["operation"]) => (error: SqlError)
   new Outbox.OutboxError({ operation, retryable: isTransient(error), cause: scrubbed(error) })
 
 const columns = `global_position, index, stream_id, command_id, coalesce(correlation_id, command_id), kind, key, body,
-  attempt, due_at, error`
+  attempt, due_at, error, revivals`
 
 type Row = readonly [
   globalPosition: bigint,
@@ -37,11 +37,13 @@ type Row = readonly [
   body: Schema.Json,
   attempt: number,
   dueAt: Date,
-  error: string | null
+  error: string | null,
+  revivals: number
 ]
 
 const stored = (row: Row): Outbox.StoredEntry => {
-  const [globalPosition, index, streamId, commandId, correlationId, kind, key, body, attempt, dueAt, error] = row
+  const [globalPosition, index, streamId, commandId, correlationId, kind, key, body, attempt, dueAt, error, revivals] =
+    row
   return {
     globalPosition,
     index,
@@ -53,45 +55,64 @@ const stored = (row: Row): Outbox.StoredEntry => {
     body,
     attempt,
     dueAt: dueAt.getTime(),
-    error: error ?? undefined
+    error: error ?? undefined,
+    revivals
   }
 }
 
 const makeClaim = (client: PgClient, schema: string): Outbox.Operations["claim"] => {
   const text = `SELECT ${columns}, token
-    FROM ${schema}.claim_outbox($1::text[], $2::int, $3::float8 * interval '1 millisecond')
+    FROM ${schema}.claim_outbox($1::text[], $2::int, $3::float8 * interval '1 millisecond', $4::text)
     ORDER BY due_at, global_position, index`
-  return ({ kinds = null, lease, limit }) =>
-    Effect.mapBoth(client.unsafe(text, [kinds, limit, Duration.toMillis(lease)]).values, {
+  return ({ kinds = null, lease, limit, worker = null }) =>
+    Effect.mapBoth(client.unsafe(text, [kinds, limit, Duration.toMillis(lease), worker]).values, {
       onFailure: failed("claim"),
-      onSuccess: (rows) => rows.map((row) => ({ ...stored(row as unknown as Row), token: row[11] as bigint }))
+      onSuccess: (rows) => rows.map((row) => ({ ...stored(row as unknown as Row), token: row[12] as bigint }))
     })
 }
 
 const idsOf = (entries: ReadonlyArray<Outbox.EntryId>) =>
   [entries.map(({ globalPosition }) => globalPosition), entries.map(({ index }) => index)] as const
 
-const makeComplete = (client: PgClient, schema: string): Outbox.Operations["complete"] => {
-  const text = `SELECT global_position, index FROM ${schema}.complete_outbox($1::int8[], $2::int[], $3::int8[])`
-  return (claims) =>
-    Effect.flatMap(
-      Effect.mapError(
-        client.unsafe(text, [...idsOf(claims), claims.map(({ token }) => token)]).values,
-        failed("complete")
-      ),
-      (rows) => {
-        const completed = new Set(rows.map(([position, index]) => `${String(position)}-${String(index)}`))
-        const entries = claims.flatMap(({ globalPosition, index }) =>
-          completed.delete(Outbox.idempotencyKey({ globalPosition, index })) ? [] : [{ globalPosition, index }]
-        )
-        return entries.length === 0 ? Effect.void : Effect.fail(new Outbox.StaleClaim({ entries }))
-      }
+/** Those of the claims that are not in the rows, which name those that held. */
+const staleOf = (claims: ReadonlyArray<Outbox.ClaimRef>, rows: ReadonlyArray<ReadonlyArray<unknown>>) => {
+  const held = new Set(rows.map(([position, index]) => `${String(position)}-${String(index)}`))
+  const entries = claims.flatMap(({ globalPosition, index }) =>
+    held.delete(Outbox.idempotencyKey({ globalPosition, index })) ? [] : [{ globalPosition, index }]
+  )
+  return entries.length === 0 ? Effect.void : Effect.fail(new Outbox.StaleClaim({ entries }))
+}
+
+/** Calls a function that does something with the claims that hold. */
+const onClaims = (client: PgClient, call: string, operation: Outbox.OutboxError["operation"]) => {
+  const text = `SELECT global_position, index FROM ${call}`
+  return (claims: ReadonlyArray<Outbox.ClaimRef>, ...parameters: ReadonlyArray<unknown>) =>
+    Effect.mapError(
+      client.unsafe(text, [...idsOf(claims), claims.map(({ token }) => token), ...parameters]).values,
+      failed(operation)
     )
+}
+
+const makeComplete = (client: PgClient, schema: string): Outbox.Operations["complete"] => {
+  const call = onClaims(client, `${schema}.complete_outbox($1::int8[], $2::int[], $3::int8[])`, "complete")
+  return (claims) => Effect.flatMap(call(claims), (rows) => staleOf(claims, rows))
+}
+
+const makeExtend = (client: PgClient, schema: string): Outbox.Operations["extend"] => {
+  const parameters = "$1::int8[], $2::int[], $3::int8[], $4::float8 * interval '1 millisecond'"
+  const call = onClaims(client, `${schema}.extend_outbox(${parameters})`, "extend")
+  return (claims, lease) =>
+    Effect.flatMap(call(claims, Duration.toMillis(lease)), (rows) => staleOf(claims, rows))
+}
+
+const makeRelease = (client: PgClient, schema: string): Outbox.Operations["release"] => {
+  const call = onClaims(client, `${schema}.release_outbox($1::int8[], $2::int[], $3::int8[])`, "release")
+  return (claims) => Effect.asVoid(call(claims))
 }
 
 /** Ends one claim by a change of its row; the change may use `$4` and so on. */
 const makeEnd = (client: PgClient, schema: string) => (operation: "retry" | "park", change: string) => {
-  const text = `UPDATE ${schema}.outbox SET token = token + 1, ${change}
+  const text = `UPDATE ${schema}.outbox SET token = token + 1, worker = NULL, ${change}
     WHERE global_position = $1::int8 AND index = $2::int AND token = $3::int8 AND parked_at IS NULL RETURNING true`
   return (
     { globalPosition, index, token }: Outbox.ClaimRef,
@@ -117,7 +138,7 @@ const makeDead = (client: PgClient, schema: string): Outbox.Operations["dead"] =
       onSuccess: (rows) =>
         rows.map((row) => {
           const entry = stored(row as unknown as Row)
-          return { ...entry, error: entry.error ?? "", parkedAt: (row[11] as Date).getTime() }
+          return { ...entry, error: entry.error ?? "", parkedAt: (row[12] as Date).getTime() }
         })
     })
 }
@@ -132,7 +153,8 @@ const these = (schema: string): string =>
 
 const makeRevive = (client: PgClient, schema: string): Outbox.Operations["revive"] => {
   const text = `WITH now AS MATERIALIZED (SELECT clock_timestamp() AS moment)
-    UPDATE ${schema}.outbox o SET attempt = 0, token = o.token + 1, due_at = moment, free_at = moment, parked_at = NULL
+    UPDATE ${schema}.outbox o SET attempt = 0, token = o.token + 1, revivals = o.revivals + 1, due_at = moment,
+      free_at = moment, parked_at = NULL
     FROM now WHERE ${these(schema)} RETURNING true`
   return (entries) =>
     Effect.mapBoth(client.unsafe(text, idsOf(entries)).values, {
@@ -150,11 +172,56 @@ const makeDiscard = (client: PgClient, schema: string): Outbox.Operations["disca
     })
 }
 
+const makeCancel = (client: PgClient, schema: string): Outbox.Operations["cancel"] => {
+  const text = `SELECT ${schema}.cancel_outbox($1::int8[], $2::int[])`
+  return (entries) =>
+    Effect.mapBoth(client.unsafe(text, idsOf(entries)).values, {
+      onFailure: failed("cancel"),
+      onSuccess: ([row]) => Number(row![0])
+    })
+}
+
+const makeList = (client: PgClient, schema: string): Outbox.Operations["list"] => {
+  const text = `SELECT * FROM (
+      SELECT ${columns}, CASE
+          WHEN parked_at IS NOT NULL THEN 'dead'
+          WHEN worker IS NOT NULL AND free_at > statement_timestamp() THEN 'running'
+          WHEN worker IS NULL AND attempt > 0 THEN 'retrying'
+          WHEN worker IS NULL AND free_at > statement_timestamp() THEN 'waiting'
+          ELSE 'due'
+        END AS status
+      FROM ${schema}.outbox
+      WHERE (global_position, index) > ($1::int8, $2::int) AND ($3::text IS NULL OR stream_id = $3)
+        AND ($4::text[] IS NULL OR kind = ANY ($4))
+    ) AS entries WHERE $5::text IS NULL OR status = $5 ORDER BY global_position, index LIMIT $6`
+  return ({ after, kinds = null, limit, status = null, streamId = null }) =>
+    Effect.mapBoth(
+      client.unsafe(text, [after?.globalPosition ?? 0n, after?.index ?? 0, streamId, kinds, status, limit]).values,
+      {
+        onFailure: failed("list"),
+        onSuccess: (rows) =>
+          rows.map((row) => ({ ...stored(row as unknown as Row), status: row[12] as Outbox.Status }))
+      }
+    )
+}
+
+const makeAgenda = (client: PgClient, schema: string): Outbox.Operations["agenda"] => {
+  const text = `SELECT overdue, next FROM ${schema}.agenda_outbox($1::text[])`
+  return (kinds) =>
+    Effect.mapBoth(client.unsafe(text, [kinds ?? null]).values, {
+      onFailure: failed("tell what is next"),
+      onSuccess: ([row]) => ({
+        overdue: row![0] === null ? undefined : Number(row![0]),
+        next: row![1] === null ? undefined : Number(row![1])
+      })
+    })
+}
+
 const makeCounts = (client: PgClient, schema: string): Outbox.Operations["counts"] => {
   const text = `SELECT kind,
       count(*) FILTER (WHERE parked_at IS NULL AND free_at <= statement_timestamp()),
-      count(*) FILTER (WHERE parked_at IS NULL AND free_at > statement_timestamp() AND free_at = due_at),
-      count(*) FILTER (WHERE parked_at IS NULL AND free_at > statement_timestamp() AND free_at > due_at),
+      count(*) FILTER (WHERE parked_at IS NULL AND free_at > statement_timestamp() AND worker IS NULL),
+      count(*) FILTER (WHERE parked_at IS NULL AND free_at > statement_timestamp() AND worker IS NOT NULL),
       count(*) FILTER (WHERE parked_at IS NOT NULL)
     FROM ${schema}.outbox GROUP BY kind ORDER BY kind`
   return Effect.mapBoth(Effect.suspend(() => client.unsafe(text, []).values), {
@@ -178,12 +245,17 @@ export const open = (options: Options = {}): Effect.Effect<Outbox.Service, Migra
     const retry = end("retry", `due_at = ${due}, free_at = ${due}, error = $5::text`)
     return Outbox.make({
       claim: makeClaim(client, name),
+      extend: makeExtend(client, name),
       complete: makeComplete(client, name),
+      release: makeRelease(client, name),
       retry: (claim, { after, error }) => retry(claim, Duration.toMillis(after), error),
       park: end("park", "parked_at = statement_timestamp(), error = $4::text"),
       dead: makeDead(client, name),
+      list: makeList(client, name),
+      agenda: makeAgenda(client, name),
       revive: makeRevive(client, name),
       discard: makeDiscard(client, name),
+      cancel: makeCancel(client, name),
       counts: makeCounts(client, name)
     })
   })

@@ -134,7 +134,7 @@ suite("the outbox on PostgreSQL", (test, control) => {
       const [row] = yield* log.sql<{ text: string }>`
         SELECT pg_get_functiondef((current_schema() || '.claim_outbox')::regproc) AS text`
       const unlocked = row!.text.replace("FOR UPDATE SKIP LOCKED", "OFFSET 0")
-        .replace("LOOP\n        UPDATE", "LOOP PERFORM pg_sleep(0.05);\n        UPDATE")
+        .replace("END IF;\n        UPDATE", "END IF; PERFORM pg_sleep(0.05);\n        UPDATE")
       assert.include(unlocked, "pg_sleep")
       yield* log.sql.unsafe(unlocked)
       const workers = yield* Effect.forEach(Array.range(1, 2), () => openOn(log))

@@ -16,7 +16,7 @@ import * as Message from "../Message.ts"
 import type { AnyOutcomes, Outcome, Yields } from "../Reducer.ts"
 import { type AnySource, handlerKey as sourceKey, type Open } from "../Source.ts"
 import { EffectFailed, type Problem, SequenceStopped, TaskDefect } from "../StoreError.ts"
-import { type AnyTask, handlerKey, type Perform } from "../Task.ts"
+import { type AnyTask, Attempt, handlerKey, type Perform } from "../Task.ts"
 import * as UuidV7 from "../UuidV7.ts"
 import { type Cancelled, InFlight, keyOf } from "./InFlight.ts"
 
@@ -227,7 +227,10 @@ export class Interpreter {
     // The store's type holds both: its context has the handler, and its reducer the outcome.
     const handler = this.#host.context.mapUnsafe.get(handlerKey(task)) as Perform<AnyTask>
     const outcome = this.#host.outcomeOf(at, task) as Outcome<AnyTask, unknown>
-    return Effect.matchCauseEffect(Effect.suspend(() => handler(input)), {
+    const attempt = Effect.suspend(() =>
+      Effect.provideService(handler(input), Attempt, { idempotencyKey: UuidV7.make(this.#host.now()), number: 1 })
+    )
+    return Effect.matchCauseEffect(attempt, {
       onSuccess: (value) => {
         this.#inFlight.release(fx)
         return this.#feed(at, outcome.success(value, input), meta)

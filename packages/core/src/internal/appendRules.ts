@@ -4,7 +4,7 @@
 import type { AppendOptions, StreamAppend, TombstoneOptions } from "../EventStore.ts"
 import { InvalidAppend } from "../EventStoreError.ts"
 import type { ExpectedVersion } from "../ExpectedVersion.ts"
-import { maxDelay, type OutboxEntry } from "../Outbox.ts"
+import { type Cancellation, maxDelay, type OutboxEntry } from "../Outbox.ts"
 
 const maxIdLength = 255
 const notText = /\0|\p{Surrogate}/u
@@ -41,7 +41,7 @@ const eventIssue = (appends: ReadonlyArray<StreamAppend>): string | undefined =>
   return undefined
 }
 
-const idsIssue = (options: Omit<AppendOptions, "outbox">): string | undefined =>
+const idsIssue = (options: TombstoneOptions | AppendOptions): string | undefined =>
   idIssue("the command id", options.commandId) ??
     idIssue("the correlation id", options.correlationId) ??
     idIssue("the causation id", options.causationId) ??
@@ -59,6 +59,17 @@ const outboxIssue = (entries: ReadonlyArray<OutboxEntry> = []): string | undefin
   return undefined
 }
 
+const cancelsIssue = (cancels: ReadonlyArray<Cancellation> = []): string | undefined => {
+  for (const cancel of cancels) {
+    // The prefix that all keys have is empty.
+    const issue = "key" in cancel
+      ? idIssue("a key to cancel", cancel.key)
+      : cancel.prefix === "" ? undefined : idIssue("a prefix to cancel", cancel.prefix)
+    if (issue !== undefined) return issue
+  }
+  return undefined
+}
+
 const refused = (issue: string | undefined): InvalidAppend | undefined =>
   issue === undefined ? undefined : new InvalidAppend({ issue })
 
@@ -67,7 +78,8 @@ export const refusal = (appends: ReadonlyArray<StreamAppend>, options: AppendOpt
   refused(
     appends.length === 0 || appends.some(({ events }) => events.length === 0)
       ? "it has no events"
-      : exactIssue(appends) ?? eventIssue(appends) ?? idsIssue(options) ?? outboxIssue(options.outbox)
+      : exactIssue(appends) ?? eventIssue(appends) ?? idsIssue(options) ??
+        outboxIssue(options.outbox) ?? cancelsIssue(options.cancels)
   )
 
 /** The reason for which no store accepts the tombstone, if there is one. */
@@ -78,7 +90,7 @@ export const tombstoneRefusal = (
   refused(
     options.reason.trim() === ""
       ? "a tombstone says why: its reason is empty"
-      : "outbox" in options && options.outbox !== undefined
-      ? "a tombstone stores no outbox entries: append them before it"
+      : ["outbox", "settles", "cancels"].some((option) => Reflect.get(options, option) !== undefined)
+      ? "a tombstone stores no outbox entries, settles and cancels none: append them before it"
       : versionIssue(expected) ?? idsIssue(options)
   )

@@ -18,8 +18,8 @@ import * as OutboxStatement from "./outboxStatement.ts"
 export interface Command {
   readonly context: EventStore.AppendContext
   readonly metadata: string | null
-  /** The entries of its outbox as JSON; nothing, when it has none. */
-  readonly outbox: ReadonlyArray<OutboxStatement.Prepared> | undefined
+  /** What it does with the outbox, if anything. */
+  readonly outbox: OutboxStatement.Doings | undefined
   readonly parts: NonEmptyReadonlyArray<Part>
   /** How many events, over all parts. */
   readonly size: number
@@ -107,8 +107,8 @@ export const command = (
       size += bodies.length
       parts.push({ ...append, bodies, eventIds: bodies.map(() => UuidV7.make(time)) })
     }
-    const outbox = OutboxStatement.prepare(context.outbox)
-    for (const { body, kind } of outbox ?? []) {
+    const outbox = OutboxStatement.prepare(context)
+    for (const { body, kind } of outbox?.entries ?? []) {
       weight += body.length
       if (exceeds(body, maxRowBytes - rowOverhead)) {
         const issue =
@@ -159,17 +159,20 @@ export interface Statement {
 
 /** The statements' texts never change, so a connection prepares each once. */
 export const make = (schema: string): (commands: ReadonlyArray<Command>) => Statement => {
-  const append = `SELECT outcomes, failed_parts, actuals, versions, positions FROM ${schema}.append(
-    $1::text[], $2::int[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
-    $11::int[], $12::int[], $13::int[], $14::int[], $15::text[], $16::uuid[], $17::text[],
-    $18::bytea[])`
+  const general =
+    `$1::text[], $2::int[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
+    $11::int[], $12::int[], $13::int[], $14::int[], $15::text[], $16::uuid[], $17::text[], $18::bytea[]`
+  const columns = "outcomes, failed_parts, actuals, versions, positions"
+  const append = `SELECT ${columns} FROM ${schema}.append(${general})`
   const appendOne = `SELECT outcome, actual, version, place FROM ${schema}.append_one(
     $1::text, $2::int, $3::text, $4::uuid, $5::text, $6::text, $7::text, $8::text, $9::text, $10::bytea,
     $11::text)`
   const appendEach = `SELECT head, outcomes, failed_parts, actuals, versions, positions FROM ${schema}.append_each(
     $1::text[], $2::int[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::json[],
     $10::json[])`
-  const withOutbox = OutboxStatement.after(schema, append)
+  const withOutbox = `SELECT ${columns} FROM ${schema}.append_with_outbox(${general}, ${
+    OutboxStatement.placeholders(19)
+  })`
   return (commands) => {
     const [command] = commands
     if (commands.some(({ outbox }) => outbox !== undefined)) {
@@ -352,6 +355,7 @@ export type Answer =
   | { readonly _tag: "Conflict"; readonly part: number; readonly actual: number }
   | { readonly _tag: "Known" }
   | { readonly _tag: "Tombstoned"; readonly part: number; readonly version: number }
+  | { readonly _tag: "Stale" }
 
 /** The columns of the function for one event. */
 type RowOfOne = readonly [outcome: number, actual: number | null, version: number | null, place: bigint | null]
@@ -417,6 +421,8 @@ const answers = (
         return { _tag: "Conflict", part: failedParts[i]! - 1 - from, actual: actuals[i]! }
       case 3:
         return { _tag: "Tombstoned", part: failedParts[i]! - 1 - from, version: actuals[i]! }
+      case 4:
+        return { _tag: "Stale" }
       default:
         return { _tag: "Known" }
     }

@@ -10,6 +10,7 @@ import {
   StreamTombstoned,
   VersionConflict
 } from "@composable-ts/core/EventStoreError"
+import { StaleClaim } from "@composable-ts/core/Outbox"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -40,7 +41,7 @@ export interface AppendLimits {
 }
 
 type Appended = NonEmptyReadonlyArray<EventStore.AppendResult>
-type AppendFailure = VersionConflict | StreamTombstoned | CommandIdConflict | Overloaded | EventStoreError
+type AppendFailure = VersionConflict | StreamTombstoned | CommandIdConflict | StaleClaim | Overloaded | EventStoreError
 type Submission = GroupCommit.Submission<AppendStatement.Command, Appended, AppendFailure>
 
 const limits = (
@@ -105,6 +106,12 @@ export const makeAppend = (
       case "Tombstoned": {
         const { streamId } = command.parts[answer.part]!
         return Effect.fail(new StreamTombstoned({ streamId, version: answer.version }))
+      }
+      case "Stale": {
+        const { settles = [] } = command.context
+        return Effect.fail(
+          new StaleClaim({ entries: settles.map(({ globalPosition, index }) => ({ globalPosition, index })) })
+        )
       }
     }
   }

@@ -1,7 +1,8 @@
 /**
- * The entries of a group's outbox as the parameters of the database's `enqueue` function.
+ * What a group of commands does with the outbox, as the parameters of the database's `append_with_outbox` function.
  */
-import type { OutboxEntry } from "@composable-ts/core/Outbox"
+import type { AppendContext } from "@composable-ts/core/EventStore"
+import type { Cancellation, OutboxEntry, Settlement } from "@composable-ts/core/Outbox"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 
 /** An entry, ready to be sent as often as it takes. */
@@ -9,53 +10,68 @@ export interface Prepared {
   readonly kind: string
   readonly key: string | null
   readonly delay: number
+  readonly ordered: boolean
   readonly body: string
 }
 
-/** Serialises a command's entries; throws when JSON cannot write one. */
-export const prepare = (entries: ReadonlyArray<OutboxEntry> | undefined): ReadonlyArray<Prepared> | undefined =>
-  entries?.map(({ body, delay = 0, key = null, kind }) => ({ kind, key, delay, body: JSON.stringify(body) }))
-
-/** How many parameters the append has; those of the entries follow them. */
-const parametersOf = (append: string): number =>
-  Math.max(...[...append.matchAll(/\$(\d+)/g)].map(([, nr]) => Number(nr)))
-
-/**
- * The statement of a group's append that stores the entries of what it appends, too. The append's own parameters stay
- * as they are; `$3` are the ids of its commands.
- */
-export const after = (schema: string, append: string): string => {
-  const first = parametersOf(append) + 1
-  const types = ["int[]", "int[]", "text[]", "text[]", "int8[]", "text[]"].map((type, i) => `$${first + i}::${type}`)
-  return `${append} AS appended, LATERAL ${schema}.enqueue(appended.outcomes, $3::text[], ${
-    types.join(", ")
-  }) AS stored`
+/** What a command does with the outbox. */
+export interface Doings {
+  readonly entries: ReadonlyArray<Prepared>
+  readonly settles: ReadonlyArray<Settlement>
+  readonly cancels: ReadonlyArray<Cancellation>
 }
+
+const prepared = ({ body, delay = 0, key, kind, ordered = false }: OutboxEntry): Prepared => ({
+  kind,
+  key: key ?? null,
+  delay,
+  ordered,
+  body: JSON.stringify(body)
+})
+
+/** Serialises what a command does with the outbox, if it does anything; throws when JSON cannot write an entry. */
+export const prepare = ({ cancels = [], outbox = [], settles = [] }: AppendContext): Doings | undefined =>
+  outbox.length + settles.length + cancels.length === 0
+    ? undefined
+    : { entries: outbox.map(prepared), settles, cancels }
+
+const types = [
+  ...["int[]", "int8[]", "int[]", "int8[]", "text[]"],
+  ...["int[]", "text[]", "bool[]"],
+  ...["int[]", "int[]", "text[]", "text[]", "int8[]", "bool[]", "text[]"]
+]
+
+/** How these parameters are written in a statement, the first of which has this number. */
+export const placeholders = (first: number): string => types.map((type, i) => `$${first + i}::${type}`).join(", ")
+
+type Column = Array<number | bigint | string | boolean | null>
+
+const { boolArray, int4Array, int8Array, textArray } = PgTypes.OID
+
+const oids = [
+  ...[int4Array, int8Array, int4Array, int8Array, textArray],
+  ...[int4Array, textArray, boolArray],
+  ...[int4Array, int4Array, textArray, textArray, int8Array, boolArray, textArray]
+]
 
 /** In the order of the function's arguments. */
 export const parameters = (
-  commands: ReadonlyArray<{ readonly outbox: ReadonlyArray<Prepared> | undefined }>
-): ReadonlyArray<unknown> => {
-  const nr: Array<number> = []
-  const index: Array<number> = []
-  const kind: Array<string> = []
-  const key: Array<string | null> = []
-  const delay: Array<bigint> = []
-  const body: Array<string> = []
-  for (const [i, { outbox = [] }] of commands.entries()) {
-    for (const [place, entry] of outbox.entries()) {
-      nr.push(i + 1)
-      index.push(place)
-      kind.push(entry.kind)
-      key.push(entry.key)
-      delay.push(BigInt(entry.delay))
-      body.push(entry.body)
+  commands: ReadonlyArray<{ readonly outbox: Doings | undefined }>
+): ReadonlyArray<PgTypes.Parameter> => {
+  const columns = oids.map((): Column => [])
+  const add = (from: number, ...values: Column) => values.forEach((value, i) => columns[from + i]!.push(value))
+  commands.forEach(({ outbox }, i) => {
+    if (outbox === undefined) return
+    const nr = i + 1
+    for (const { deadBecause = null, globalPosition, index, token } of outbox.settles) {
+      add(0, nr, globalPosition, index, token, deadBecause)
     }
-  }
-  const { int4Array, int8Array, textArray } = PgTypes.OID
-  return [[int4Array, nr], [int4Array, index], [textArray, kind], [textArray, key], [int8Array, delay], [
-    textArray,
-    body
-  ]]
-    .map(([oid, value]) => ({ [PgTypes.ParameterTypeId]: PgTypes.ParameterTypeId, oid, value }))
+    for (const cancel of outbox.cancels) {
+      add(5, nr, "key" in cancel ? cancel.key : cancel.prefix, "prefix" in cancel)
+    }
+    outbox.entries.forEach(({ body, delay, key, kind, ordered }, place) =>
+      add(8, nr, place, kind, key, BigInt(delay), ordered, body)
+    )
+  })
+  return columns.map((value, i) => ({ [PgTypes.ParameterTypeId]: PgTypes.ParameterTypeId, oid: oids[i]!, value }))
 }

@@ -6,8 +6,8 @@ import { appendPrologue, settings } from "./appendFunction.ts"
 import { snapshotLock } from "./snapshotTable.ts"
 
 /**
- * Ends a stream with a tombstone, erases data and metadata of all events before it, and deletes its snapshots, in one
- * transaction. Lock, expected versions (`expected` is coded as in `append`) and announcement are those of `append`: to
+ * Ends a stream with a tombstone, erases data and metadata of all events before it, and deletes its snapshots and its
+ * entries of the outbox, in one transaction. Lock, expected versions (`expected` is coded as in `append`) and announcement are those of `append`: to
  * readers a tombstone is an event like any other. It is stored as JSON, whatever the codec, so that anybody can read why.
  *
  * It runs with its owner's rights, so whoever may call it needs no right to change the table; and because erasing is not
@@ -17,8 +17,8 @@ import { snapshotLock } from "./snapshotTable.ts"
  * 3 tombstoned before (at `actual`).
  *
  * Saves of the stream's snapshots are waited for before the log is locked, so that nobody else waits for them; and from
- * then on they wait for the tombstone, which they heed, see `snapshotGuard`. The table of snapshots is made after this
- * function, which finds it when it is called.
+ * then on they wait for the tombstone, which they heed, see `snapshotGuard`. The tables of snapshots and of the outbox
+ * are made after this function, which finds them when it is called.
  *
  * The time that the erasing takes, about a second for 20 000 events, is time in which nobody else appends. What is erased is
  * out of every query's reach at the commit; the disk holds it until VACUUM has passed, the archived WAL and the backups
@@ -66,6 +66,7 @@ export const tombstoneFunction = (schema: string, channel: string): string => `
     UPDATE ${schema}.events e SET data = NULL, packed = NULL, metadata = NULL
       WHERE e.stream_id = stream AND e.version < placed AND (e.data IS NOT NULL OR e.packed IS NOT NULL);
     DELETE FROM ${schema}.snapshots s WHERE s.stream_id = stream;
+    DELETE FROM ${schema}.outbox o WHERE o.stream_id = stream;
 
     PERFORM pg_notify('${channel}', place::text);
   END $$
