@@ -9,8 +9,8 @@
 import type * as Action from "@composable-ts/core/Action"
 import type { Aggregate } from "@composable-ts/core/Aggregate"
 import * as AggregateStore from "@composable-ts/core/AggregateStore"
+import type { DurableAggregate } from "@composable-ts/core/DurableAggregate"
 import type { DecodeError } from "@composable-ts/core/EventError"
-import type { EventStore } from "@composable-ts/core/EventStore"
 import { EventStoreError, Overloaded, StreamTombstoned } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as Tombstone from "@composable-ts/core/Tombstone"
@@ -136,16 +136,20 @@ export interface Declaration<C, EventName> {
   readonly concurrency?: number | undefined
 }
 
-/** What {@link run} takes: any saga; `N` what it needs besides the log. */
+/** What {@link run} takes: any saga; `N` what it needs. */
 export interface Runnable<out N> {
   readonly name: string
   /** How it follows the log, in this process. */
-  readonly subscription: Effect.Effect<Subscription.Subscription<SqlClient.SqlClient>, never, EventStore | N>
+  readonly subscription: Effect.Effect<Subscription.Subscription<SqlClient.SqlClient>, never, N>
 }
 
 /** A saga: the aggregate, and its inputs. */
-export interface Saga<S, C extends Tag, E extends Tag, R, out N = never> extends Runnable<N> {
+export interface Saga<S, C extends Tag, E extends Tag, R, out N = never>
+  extends Runnable<AggregateStore.DurableNeeds<N>>
+{
+  readonly name: string
   readonly aggregate: Aggregate<S, C, E, R, N>
+  readonly durable: DurableAggregate<S, C, E, R, N>
   readonly inputs: NonEmptyReadonlyArray<Input<C>>
   readonly ends: ReadonlyArray<E["_tag"]>
   readonly partitions: number
@@ -159,9 +163,10 @@ export interface Saga<S, C extends Tag, E extends Tag, R, out N = never> extends
  * one event: it may ask for several instances, but what it asks of each is one command.
  */
 export const define = <S, C extends Tag, E extends Tag, R, N>(
-  aggregate: Aggregate<S, C, E, R, N>,
+  durable: DurableAggregate<S, C, E, R, N>,
   declaration: Declaration<NoInfer<C>, NoInfer<E>["_tag"]>
 ): Saga<S, C, E, R, N> => {
+  const { aggregate } = durable
   const { concurrency = 64, ends = [], inputs, name = aggregate.category, partitions = 1 } = declaration
   const { refused = "record", startFrom = Start.beginning } = declaration
   const keys = inputs.map(({ category, event }) => `${event} of ${category}`)
@@ -173,6 +178,7 @@ export const define = <S, C extends Tag, E extends Tag, R, N>(
   const saga: Saga<S, C, E, R, N> = {
     name,
     aggregate,
+    durable,
     inputs,
     ends,
     partitions,
@@ -258,11 +264,12 @@ interface Delivery<out C> extends Order<C> {
 export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never, RefusedNeeds = never>(
   saga: Saga<S, C, E, R, N>,
   onRefused: OnRefused<RefusedError, RefusedNeeds>
-): Effect.Effect<Receiver<RefusedError, RefusedNeeds>, never, EventStore | N> =>
+): Effect.Effect<Receiver<RefusedError, RefusedNeeds>, never, AggregateStore.DurableNeeds<N>> =>
   Effect.gen(function*() {
     const { aggregate, concurrency, inputs, name, partitions } = saga
     const underWay = new Map<string, Tracked.Input>()
-    const store = yield* AggregateStore.make(Tracked.of(aggregate, underWay), { conflictSchedule })
+    const tracked = { ...saga.durable, aggregate: Tracked.of(aggregate, underWay) }
+    const store = yield* AggregateStore.makeDurable(tracked, { conflictSchedule })
     const known = new Map(inputs.map((input) => [`${input.category} ${input.event}`, input]))
     const count = (what: string) => Metric.update(Metric.withAttributes(received, { saga: name, outcome: what }), 1)
 
@@ -398,7 +405,7 @@ const isIn = (instance: string, partition: number, partitions: number): boolean 
  */
 const subscriptionOf = <S, C extends Tag, E extends Tag, R, N>(
   saga: Saga<S, C, E, R, N>
-): Effect.Effect<Subscription.Subscription<SqlClient.SqlClient>, never, EventStore | N> => {
+): Effect.Effect<Subscription.Subscription<SqlClient.SqlClient>, never, AggregateStore.DurableNeeds<N>> => {
   const { aggregate: { actions, category }, ends, inputs, name, partitions, startFrom } = saga
   const onRefused = saga.refused === "stop" ? stop(name) : Refusals.record(name)
   const own = Object.keys(actions.declaration.events)
@@ -415,7 +422,7 @@ const subscriptionOf = <S, C extends Tag, E extends Tag, R, N>(
   }))
 }
 
-/** What sagas need besides the log. */
+/** What sagas need. */
 export type NeedsOf<S> = S extends Runnable<infer N> ? N : never
 
 /** Makes the tables of sagas, where they are missing, before any follows the log. */

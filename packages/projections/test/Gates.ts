@@ -4,6 +4,7 @@
  */
 import * as Action from "@composable-ts/core/Action"
 import * as Aggregate from "@composable-ts/core/Aggregate"
+import * as DurableAggregate from "@composable-ts/core/DurableAggregate"
 import * as Event from "@composable-ts/core/Event"
 import { EventStore } from "@composable-ts/core/EventStore"
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
@@ -63,6 +64,8 @@ export const evolve = (state: State, event: Action.EventOf<typeof Gate>): State 
 
 export const gate = Aggregate.define(Gate, { initial: closed, decide, evolve })
 
+export const durableGate = DurableAggregate.make(gate)
+
 export const street = { category: "street", actions: Street }
 
 const ofGate = ({ gate }: { readonly gate: string }) => gate
@@ -73,7 +76,7 @@ export const inputs = [
   Saga.on(street, "Came", { correlate: ofGate, toCommand: ({ who }) => Gate.Pass({ who }) })
 ] as const
 
-export const gates = Saga.define(gate, { inputs, ends: ["Closed"] })
+export const gates = Saga.define(durableGate, { inputs, ends: ["Closed"] })
 
 /** Appends to the log what happens in a street. */
 export const happens = (id: string, ...events: readonly [Happening, ...ReadonlyArray<Happening>]) =>

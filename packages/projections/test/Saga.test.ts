@@ -1,5 +1,6 @@
 import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as AggregateStore from "@composable-ts/core/AggregateStore"
+import * as DurableAggregate from "@composable-ts/core/DurableAggregate"
 import { EventStore } from "@composable-ts/core/EventStore"
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
@@ -10,7 +11,20 @@ import * as StreamId from "@composable-ts/core/StreamId"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Result, Schema } from "effect"
 import * as Saga from "../src/Saga.ts"
-import { actual, expected, Gate, gate, gates, happens, inputs, log, State, Street, street } from "./Gates.ts"
+import {
+  actual,
+  durableGate,
+  expected,
+  Gate,
+  gate,
+  gates,
+  happens,
+  inputs,
+  log,
+  State,
+  Street,
+  street
+} from "./Gates.ts"
 
 const runs = Number(process.env["SAGA_RUNS"] ?? "60")
 
@@ -134,7 +148,10 @@ describe("an input that led to nothing", () => {
 })
 
 describe("what a saga remembers of its inputs", () => {
-  const snapshotted = Saga.define({ ...gate, snapshot: { state: State, version: 1, every: 2 } }, { inputs })
+  const snapshotted = Saga.define(
+    DurableAggregate.make({ ...gate, snapshot: { state: State, version: 1, every: 2 } }),
+    { inputs }
+  )
 
   it.effect("stands in its snapshots, beside those of the aggregate's own store", () =>
     Effect.gen(function*() {
@@ -166,7 +183,7 @@ describe("what a saga remembers of its inputs", () => {
 
   it.effect("is its own: another saga of the same aggregate has each input once, too", () =>
     Effect.gen(function*() {
-      const others = Saga.define(gate, { name: "others", inputs })
+      const others = Saga.define(durableGate, { name: "others", inputs })
       yield* happens("1", Street.Rang({ gate: "a" }), Street.Came({ gate: "a", who: 1 }), Street.Left({ gate: "a" }))
       const events = yield* log
       for (const saga of [gates, others, gates, others]) yield* (yield* receiver(saga)).receive(events)
@@ -178,7 +195,7 @@ describe("what a saga remembers of its inputs", () => {
 describe("a saga", () => {
   it.effect("hears of its inputs alone: the same events of another category are none", () =>
     Effect.gen(function*() {
-      const elsewhere = Saga.define(gate, {
+      const elsewhere = Saga.define(durableGate, {
         inputs: [Saga.on({ ...street, category: "avenue" }, "Rang", {
           correlate: ({ gate }) => gate,
           toCommand: () => Gate.Open()
@@ -191,7 +208,7 @@ describe("a saga", () => {
 
   it.effect("may have several instances, or none, concerned by an event", () =>
     Effect.gen(function*() {
-      const every = Saga.define(gate, {
+      const every = Saga.define(durableGate, {
         inputs: [
           Saga.on(street, "Rang", { correlate: () => ["a", "b", "a"], toCommand: () => Gate.Open() }),
           Saga.on(street, "Left", { correlate: () => undefined, toCommand: () => Gate.Close() })
@@ -211,7 +228,7 @@ describe("a saga", () => {
   it.effect("takes an instance's id of any length that a stream may have", () =>
     Effect.gen(function*() {
       const ids = [`${"x".repeat(400)}1`, `${"x".repeat(400)}2`, "short"]
-      const long = Saga.define(gate, {
+      const long = Saga.define(durableGate, {
         inputs: [Saga.on(street, "Rang", { correlate: () => ids, toCommand: () => Gate.Open() })]
       })
       yield* happens("1", Street.Rang({ gate: "x" }))
@@ -237,10 +254,10 @@ describe("a saga", () => {
   it.effect("has one input for each event", () =>
     Effect.sync(() => {
       assert.throws(
-        () => Saga.define(gate, { inputs: [inputs[0], inputs[1], inputs[0]] }),
+        () => Saga.define(durableGate, { inputs: [inputs[0], inputs[1], inputs[0]] }),
         /two inputs for Rang of street/
       )
-      assert.throws(() => Saga.define(gate, { name: "x".repeat(65), inputs }), /1 to 64 characters/)
+      assert.throws(() => Saga.define(durableGate, { name: "x".repeat(65), inputs }), /1 to 64 characters/)
     }))
 
   it.effect("tells of a refused input, as often as it is refused, before its instance gets the next", () =>
@@ -285,12 +302,15 @@ describe("a saga", () => {
 
   it.effect("fails when its aggregate throws, or when an event is not what it was declared to be", () =>
     Effect.gen(function*() {
-      const broken = Saga.define({
-        ...gate,
-        decide: () => {
-          throw new Error("a bug")
-        }
-      }, { inputs })
+      const broken = Saga.define(
+        DurableAggregate.make({
+          ...gate,
+          decide: () => {
+            throw new Error("a bug")
+          }
+        }),
+        { inputs }
+      )
       yield* happens("1", Street.Rang({ gate: "a" }))
       const [rang] = yield* log
       const defect = yield* Effect.flip((yield* receiver(broken)).receive([rang!]))

@@ -1,3 +1,4 @@
+import * as DurableAggregate from "@composable-ts/core/DurableAggregate"
 import { EventStore } from "@composable-ts/core/EventStore"
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
@@ -10,7 +11,7 @@ import { PartitionsChanged, ProjectionFailed } from "../src/ProjectionError.ts"
 import * as Saga from "../src/Saga.ts"
 import * as Start from "../src/Start.ts"
 import * as Status from "../src/Status.ts"
-import { actual, expected, gate, gates, happens, inputs, log, Street } from "./Gates.ts"
+import { actual, durableGate, expected, gate, gates, happens, inputs, log, Street } from "./Gates.ts"
 
 const database = TestDatabase.layerMigrated("log", PostgresEventStore.layer())
 
@@ -57,7 +58,7 @@ describe("a saga that is run", () => {
   for (const partitions of [1, 3]) {
     it.live(`in ${partitions} parts by processes that come and go handles each input once, each gate's in order`, () =>
       Effect.gen(function*() {
-        const saga = Saga.define(gate, { inputs, partitions, ends: ["Closed"] })
+        const saga = Saga.define(durableGate, { inputs, partitions, ends: ["Closed"] })
         const run = Effect.forkChild(elsewhere(Saga.run(saga)))
         const first = yield* run
         yield* busy(7, 6)
@@ -92,7 +93,7 @@ describe("a saga that is run", () => {
 
   it.live("begins where it is told to", () =>
     Effect.gen(function*() {
-      const saga = Saga.define(gate, { inputs, startFrom: Start.now })
+      const saga = Saga.define(durableGate, { inputs, startFrom: Start.now })
       yield* happens("1", Street.Rang({ gate: "a" }))
       yield* Saga.catchUp(saga)
       yield* happens("1", Street.Rang({ gate: "b" }))
@@ -103,7 +104,7 @@ describe("a saga that is run", () => {
   it.live("keeps its number of parts", () =>
     Effect.gen(function*() {
       yield* Saga.catchUp(gates)
-      const error = yield* Effect.flip(Saga.catchUp(Saga.define(gate, { inputs, partitions: 2 })))
+      const error = yield* Effect.flip(Saga.catchUp(Saga.define(durableGate, { inputs, partitions: 2 })))
       assert.instanceOf(error, PartitionsChanged)
     }).pipe(Effect.provide(database)))
 })
@@ -111,13 +112,16 @@ describe("a saga that is run", () => {
 describe("an input that cannot be handed over", () => {
   it.live("stops the saga before it, visibly, and all goes on once it is mended", () =>
     Effect.gen(function*() {
-      const broken = Saga.define({
-        ...gate,
-        decide: (state, command, meta) => {
-          if (command._tag === "Pass" && command.who === 13) throw new Error("a bug")
-          return gate.decide(state, command, meta)
-        }
-      }, { inputs })
+      const broken = Saga.define(
+        DurableAggregate.make({
+          ...gate,
+          decide: (state, command, meta) => {
+            if (command._tag === "Pass" && command.who === 13) throw new Error("a bug")
+            return gate.decide(state, command, meta)
+          }
+        }),
+        { inputs }
+      )
       yield* busy(5, 10)
       yield* happens("1", Street.Rang({ gate: "0" }), Street.Came({ gate: "0", who: 13 }))
       yield* busy(5, 10)
@@ -133,7 +137,7 @@ describe("an input that cannot be handed over", () => {
 
   it.live("because the aggregate refuses it stops a saga that is to stop then", () =>
     Effect.gen(function*() {
-      const strict = Saga.define(gate, { inputs, refused: "stop" })
+      const strict = Saga.define(durableGate, { inputs, refused: "stop" })
       yield* happens("1", Street.Rang({ gate: "a" }), Street.Came({ gate: "a", who: -1 }))
       const error = yield* Effect.flip(Saga.catchUp(strict))
       assert.instanceOf(error, ProjectionFailed)
