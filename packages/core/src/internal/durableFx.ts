@@ -13,7 +13,7 @@ import * as Fx from "../Fx.ts"
 import type { Cancellation, OutboxEntry, StoredEntry } from "../Outbox.ts"
 import type { EncodedEvent } from "../RecordedEvent.ts"
 import { EffectNotDurable } from "../StoreError.ts"
-import type { AnyTask } from "../Task.ts"
+import type { AnyTask, InputOf } from "../Task.ts"
 import { type JsonCodec, jsonCodec } from "./compiled.ts"
 import { keyOf } from "./InFlight.ts"
 
@@ -30,7 +30,7 @@ export interface Plan {
 
 /** What an entry asks for. */
 export type Deed =
-  | { readonly _tag: "Perform"; readonly task: AnyTask; readonly input: unknown }
+  | { readonly _tag: "Perform"; readonly task: AnyTask; readonly input: InputOf<AnyTask> }
   | { readonly _tag: "Send"; readonly command: unknown }
   | { readonly _tag: "Dispatch"; readonly category: string; readonly id: string; readonly command: unknown }
   | { readonly _tag: "Publish"; readonly topic: string; readonly event: EncodedEvent }
@@ -103,7 +103,7 @@ export const make = ({ category, commands, tasks }: Known): DurableFx => {
     const of = (version: number) => `${category}/perform/${task.name}.v${version}`
     const codec = jsonCodec(task.input)
     encoders.set(task.name, { kind: of(task.version), codec, ordered: task.start === "in order" })
-    const perform = (input: unknown): Deed => ({ _tag: "Perform", task, input })
+    const perform = (input: InputOf<AnyTask>): Deed => ({ _tag: "Perform", task, input })
     readers.set(
       of(task.version),
       ({ input }: { readonly input: unknown }) => Result.map(decodedBy(codec, input), perform)
