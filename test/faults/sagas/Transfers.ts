@@ -137,7 +137,11 @@ const evolve = (state: TransferState, event: TransferEvent): TransferState => {
   }
 }
 
-const initial: TransferState = { phase: "new", request: { transfer: "", from: "", to: "", cents: 0 }, done: plan.initial }
+const initial: TransferState = {
+  phase: "new",
+  request: { transfer: "", from: "", to: "", cents: 0 },
+  done: plan.initial
+}
 
 export const transfer = Aggregate.define(Transfer, {
   initial,
@@ -259,7 +263,10 @@ const stories = {
   Completed: { accounts: ["Withdrawn from", "Deposited to"], saga: ["Begun", "Debited", "Completed"] },
   Refused: { accounts: [], saga: ["Begun", "Refused"] },
   /** The account of the payee was closed. */
-  Compensated: { accounts: ["Withdrawn from", "Refunded from"], saga: ["Begun", "Debited", "Abandoned", "Compensated"] },
+  Compensated: {
+    accounts: ["Withdrawn from", "Refunded from"],
+    saga: ["Begun", "Debited", "Abandoned", "Compensated"]
+  },
   /** The payer's account took too long. */
   Late: { accounts: ["Withdrawn from", "Refunded from"], saga: ["Begun", "Abandoned", "Debited", "Compensated"] }
 }
