@@ -7,6 +7,7 @@ import * as CatchUp from "./experiments/CatchUp.ts"
 import * as Checks from "./experiments/Checks.ts"
 import * as Command from "./experiments/Command.ts"
 import * as Dispatch from "./experiments/Dispatch.ts"
+import * as Durable from "./experiments/Durable.ts"
 import * as InMemory from "./experiments/InMemory.ts"
 import * as Lag from "./experiments/Lag.ts"
 import * as Load from "./experiments/Load.ts"
@@ -22,7 +23,8 @@ export const all: ReadonlyArray<Experiment> = [
   ...Dispatch.experiments,
   ...CatchUp.experiments,
   ...Projections.experiments,
-  ...Lag.experiments
+  ...Lag.experiments,
+  ...Durable.experiments
 ]
 
 /** The ids of their rows. */

@@ -252,6 +252,16 @@ export const outbox = (inner: Outboxes.Service, keys: Keys.Service): Outboxes.Se
       (bodies) => bodies === undefined ? entries : entries.map((entry, i) => ({ ...entry, body: bodies[i]! }))
     )
 
+  const shown =
+    (operation: Outboxes.OutboxError["operation"]) => <A extends Outboxes.StoredEntry>(entries: ReadonlyArray<A>) =>
+      Effect.forEach(entries, (entry) =>
+        open([entry]).pipe(
+          // What does not open is listed as it is stored: sealed.
+          Effect.catchTag("SealBroken", () => Effect.succeed([entry])),
+          Effect.mapError(failedOutbox(operation)),
+          Effect.map(([opened]) => opened!)
+        ))
+
   const openOrPark = (claim: Outboxes.Claim): Effect.Effect<ReadonlyArray<Outboxes.Claim>, Outboxes.OutboxError> =>
     open([claim]).pipe(
       Effect.catchTag("SealBroken", (broken) =>
@@ -271,15 +281,8 @@ export const outbox = (inner: Outboxes.Service, keys: Keys.Service): Outboxes.Se
           Effect.catchTag("SealBroken", () => Effect.map(Effect.forEach(claims, openOrPark), (all) => all.flat())),
           Effect.catchTag("SubjectKeysError", (error) => Effect.fail(failedOutbox("claim")(error)))
         )),
-    dead: (options) =>
-      Effect.flatMap(inner.dead(options), (entries) =>
-        Effect.forEach(entries, (entry) =>
-          open([entry]).pipe(
-            // What does not open is listed as it is stored: sealed.
-            Effect.catchTag("SealBroken", () => Effect.succeed([entry])),
-            Effect.mapError(failedOutbox("list dead")),
-            Effect.map(([opened]) => opened!)
-          )))
+    dead: (options) => Effect.flatMap(inner.dead(options), shown("list dead")),
+    list: (options) => Effect.flatMap(inner.list(options), shown("list"))
   }
 }
 

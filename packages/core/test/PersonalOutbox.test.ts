@@ -59,6 +59,11 @@ describe("an outbox with personal data", () => {
       yield* outbox.park(opened[0]!, "no answer")
       const [dead] = yield* outbox.dead({ limit: 10 })
       assert.strictEqual(addressIn(dead!.body), secret)
+      const listed = yield* outbox.list({ limit: 10 })
+      assert.deepStrictEqual(listed.map(({ body, status }) => [addressIn(body), status]), [
+        [secret, "dead"],
+        [secret, "running"]
+      ])
     }).pipe(withKeys))
 
   it.effect("once the subject is shredded, the worker gets an absence, and no more of it is taken", () =>

@@ -11,6 +11,8 @@ import { type Case as CaseOf, suiteOf, type SuiteOptions } from "./internal/cont
 import { claimCases } from "./internal/outboxContract/claim.ts"
 import { endCases } from "./internal/outboxContract/end.ts"
 import type { Stores } from "./internal/outboxContract/fixture.ts"
+import { orderCases } from "./internal/outboxContract/order.ts"
+import { settleCases } from "./internal/outboxContract/settle.ts"
 import { storeCases } from "./internal/outboxContract/store.ts"
 
 export type { Stores, SuiteOptions }
@@ -22,7 +24,13 @@ export interface Case extends CaseOf<Stores> {}
  * The whole contract. Each case works on streams and kinds of its own, so one pair serves all, one after the other; but
  * nobody else may claim from it at the same time.
  */
-export const cases: ReadonlyArray<Case> = [...storeCases, ...claimCases, ...endCases]
+export const cases: ReadonlyArray<Case> = [
+  ...storeCases,
+  ...claimCases,
+  ...orderCases,
+  ...endCases,
+  ...settleCases
+]
 
 class Pair extends Context.Service<Pair, Stores>()("@composable-ts/testing/OutboxContract/Pair") {}
 

@@ -190,6 +190,144 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
     ({ outbox }) => ({ outbox: { park: (claim) => outbox.complete([claim]) } })
   ],
   [
+    "forgets to settle claims",
+    /^settle: an append completes claims/,
+    (stores) =>
+      appending((appends, options = {}) =>
+        stores.events.transact(appends, { ...options, settles: [] })
+      )
+  ],
+  [
+    "settles claims in another commit, before the events",
+    /^settle: an append completes claims/,
+    (stores) =>
+      appending((appends, { settles = [], ...options } = {}) =>
+        Effect.andThen(
+          Effect.catchTag(stores.outbox.complete(settles), "OutboxError", Effect.die),
+          stores.events.transact(appends, options)
+        )
+      )
+  ],
+  [
+    "stores the events whether or not the claims hold",
+    /^settle: with a stale claim the append fails/,
+    (stores) =>
+      appending((appends, options = {}) =>
+        Effect.catchTag(
+          stores.events.transact(appends, options),
+          "StaleClaim",
+          () => stores.events.transact(appends, { ...options, settles: [] })
+        )
+      )
+  ],
+  [
+    "completes what an append gives up",
+    /^settle: an append completes claims, or gives them up/,
+    (stores) =>
+      appending((appends, options = {}) =>
+        stores.events.transact(appends, {
+          ...options,
+          settles: options.settles?.map(({ deadBecause: _deadBecause, ...claim }) => claim)
+        })
+      )
+  ],
+  [
+    "forgets to cancel",
+    /^cancel: an append removes/,
+    (stores) => appending((appends, options = {}) => stores.events.transact(appends, { ...options, cancels: [] }))
+  ],
+  [
+    "cancels in another commit, whatever becomes of the events",
+    /^cancel: an append removes/,
+    (stores) =>
+      appending((appends, { cancels = [], ...options } = {}) =>
+        Effect.gen(function*() {
+          const { streamId } = appends[0]
+          const entries = yield* Effect.orDie(stores.outbox.list({ streamId, limit: 1_000 }))
+          yield* Effect.orDie(stores.outbox.cancel(
+            entries.filter(({ key }) =>
+              key !== undefined && cancels.some((one) => "key" in one ? one.key === key : key.startsWith(one.prefix))
+            )
+          ))
+          return yield* stores.events.transact(appends, options)
+        })
+      )
+  ],
+  [
+    "keeps the entries of a tombstoned stream",
+    /^tombstone: takes its stream's entries away/,
+    (stores) => ({
+      events: {
+        tombstone: (streamId, expected) =>
+          stores.events.append(streamId, expected, [{ type: "Gone.v1", data: {} } as never])
+      }
+    })
+  ],
+  [
+    "knows no order",
+    /^order: of the ordered entries of a stream no two workers/,
+    (stores) =>
+      appending((appends, options = {}) =>
+        stores.events.transact(appends, {
+          ...options,
+          outbox: options.outbox?.map((entry) => ({ ...entry, ordered: false }))
+        })
+      )
+  ],
+  [
+    "takes all workers for one",
+    /^order: of the ordered entries of a stream no two workers/,
+    ({ outbox }) => ({ outbox: { claim: (options) => outbox.claim({ ...options, worker: "one" }) } })
+  ],
+  [
+    "lets what failed hold up all behind it",
+    /^order: one that failed, or is dead/,
+    ({ outbox }) => ({ outbox: { retry: (claim) => outbox.extend([claim], "1 hour") } })
+  ],
+  [
+    "extends no lease",
+    /^extend: a lease that is lengthened/,
+    ({ outbox }) => ({ outbox: { extend: (claims) => outbox.extend(claims, "60 millis") } })
+  ],
+  [
+    "counts an attempt that was given back",
+    /^release: what is given back/,
+    ({ outbox }) => ({
+      outbox: {
+        release: (claims) =>
+          Effect.forEach(
+            claims,
+            (claim) => Effect.catchTag(outbox.retry(claim, { after: 0, error: "" }), "StaleClaim", () => Effect.void),
+            { discard: true }
+          )
+      }
+    })
+  ],
+  [
+    "knows nothing of leases when it tells what is next",
+    /^agenda: for how long/,
+    ({ outbox }) => ({
+      outbox: {
+        agenda: (kinds) =>
+          Effect.map(
+            outbox.list({ kinds, status: "waiting", limit: 1_000 }),
+            ([first]) => ({ overdue: undefined, next: first === undefined ? undefined : 3_600_000 })
+          )
+      }
+    })
+  ],
+  [
+    "lists what is dead as due",
+    /^list: each entry with its standing/,
+    ({ outbox }) => ({
+      outbox: {
+        list: (options) =>
+          Effect.map(outbox.list(options), (all) =>
+            all.map((entry) => entry.status === "dead" ? { ...entry, status: "due" } : entry))
+      }
+    })
+  ],
+  [
     "discards what is alive",
     /^discard: removes dead entries for good, and no others/,
     (stores) => {
