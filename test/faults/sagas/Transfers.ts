@@ -260,15 +260,15 @@ interface Story {
 
 /** The stories that a transfer may have. */
 const stories = {
-  Completed: { accounts: ["Withdrawn from", "Deposited to"], saga: ["Begun", "Debited", "Completed"] },
+  Completed: { accounts: ["Withdrawn", "Deposited"], saga: ["Begun", "Debited", "Completed"] },
   Refused: { accounts: [], saga: ["Begun", "Refused"] },
   /** The account of the payee was closed. */
   Compensated: {
-    accounts: ["Withdrawn from", "Refunded from"],
+    accounts: ["Withdrawn", "Refunded"],
     saga: ["Begun", "Debited", "Abandoned", "Compensated"]
   },
   /** The payer's account took too long. */
-  Late: { accounts: ["Withdrawn from", "Refunded from"], saga: ["Begun", "Abandoned", "Debited", "Compensated"] }
+  Late: { accounts: ["Withdrawn", "Refunded"], saga: ["Begun", "Abandoned", "Debited", "Compensated"] }
 }
 
 /** How a transfer ended. */
@@ -315,8 +315,9 @@ export const verify = (total: number, events: ReadonlyArray<RecordedEvent>): Rea
       balances.set(id, balance)
       if (event._tag === "Opened") continue
       inTransit -= sign * event.cents
-      const { from } = requests.get(event.transfer)!
-      of.get(event.transfer)!.accounts.push(`${event._tag} ${id === from ? "from" : "to"}`)
+      const { from, to } = requests.get(event.transfer)!
+      assert.strictEqual(id, event._tag === "Deposited" ? to : from)
+      of.get(event.transfer)!.accounts.push(event._tag)
     }
   }
   const endings = new Map<string, Ending>()
