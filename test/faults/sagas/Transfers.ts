@@ -152,7 +152,9 @@ export const transfer = Aggregate.define(Transfer, {
       case "NoteWithdrawn":
         return state.done.steps.length === 0 ? Fx.append(Transfer.Debited()) : Fx.none
       case "NoteNoWithdrawal":
-        return state.phase === "withdrawing" ? Fx.append(Transfer.Refused(command)) : Fx.none
+        return state.phase === "new" || state.phase === "over" || state.done.steps.length > 0
+          ? Fx.none
+          : Fx.append(Transfer.Refused(command))
       case "NoteDeposited":
         return state.phase === "depositing" ? Fx.append(Transfer.Completed()) : Fx.none
       case "NoteNoDeposit":
@@ -267,12 +269,13 @@ const stories = {
     accounts: ["Withdrawn", "Refunded"],
     saga: ["Begun", "Debited", "Abandoned", "Compensated"]
   },
-  /** The payer's account took too long. */
+  /** The payer's account took too long to refuse, or to pay. */
+  LateRefused: { accounts: [], saga: ["Begun", "Abandoned", "Refused"] },
   Late: { accounts: ["Withdrawn", "Refunded"], saga: ["Begun", "Abandoned", "Debited", "Compensated"] }
 }
 
 /** How a transfer ended. */
-export type Ending = keyof typeof stories | "LateAndRefused" | "under way"
+export type Ending = keyof typeof stories | "under way"
 
 const endingOf = (story: Story): Ending | undefined => {
   const names = Object.keys(stories) as Array<keyof typeof stories>
@@ -281,7 +284,6 @@ const endingOf = (story: Story): Ending | undefined => {
     return `${accounts}` === `${story.accounts}` && `${saga}` === `${story.saga}`
   })
   if (ended !== undefined) return ended
-  if (story.accounts.length === 0 && `${story.saga}` === "Begun,Abandoned") return "LateAndRefused"
   const isBegun = (name: keyof typeof stories) =>
     stories[name].accounts.join().startsWith(story.accounts.join()) &&
     stories[name].saga.join().startsWith(story.saga.join())
