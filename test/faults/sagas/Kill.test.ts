@@ -12,7 +12,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Tracer } from "effect"
 import { SqlClient } from "effect/sql"
 import { participant } from "./Participants.ts"
-import { areOver, log, openAccounts, request, transfers, verify } from "./Transfers.ts"
+import { areOver, log, openAccounts, request, transfers, verify, verifyCommits } from "./Transfers.ts"
 
 const kills = Number(process.env["KILLS"] ?? "5")
 
@@ -66,6 +66,7 @@ describe("processes with sagas", () => {
           yield* older.kill
           ;[older, newer] = [newer, yield* start]
           verify(total, yield* log)
+          yield* verifyCommits
         }
         yield* Fiber.join(asking)
         yield* cutConnections

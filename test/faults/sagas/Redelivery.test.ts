@@ -18,6 +18,7 @@ import {
   Transfer,
   transfers,
   verify,
+  verifyCommits,
   worker
 } from "./Transfers.ts"
 
@@ -85,12 +86,14 @@ const follow = (steps: ReadonlyArray<typeof Step.Type>) =>
           yield* Effect.sleep(3)
       }
       verify(total, yield* log)
+      yield* verifyCommits
     }
     // Then all goes well.
     const { receive } = yield* make
     let endings = verify(total, yield* log)
     while (!areOver(endings)) {
       yield* receive(yield* log)
+      yield* verifyCommits
       yield* Effect.sleep(1)
       endings = verify(total, yield* log)
     }

@@ -12,6 +12,7 @@ import * as Event from "@composable-ts/core/Event"
 import { EventStore } from "@composable-ts/core/EventStore"
 import * as ExpectedVersion from "@composable-ts/core/ExpectedVersion"
 import * as Fx from "@composable-ts/core/Fx"
+import { Outbox } from "@composable-ts/core/Outbox"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as StreamId from "@composable-ts/core/StreamId"
 import * as Saga from "@composable-ts/projections/Saga"
@@ -335,3 +336,35 @@ export const verify = (total: number, events: ReadonlyArray<RecordedEvent>): Rea
 
 /** Whether every transfer has ended. */
 export const areOver = (endings: ReadonlyMap<string, Ending>): boolean => ![...endings.values()].includes("under way")
+
+/**
+ * Checks that effects and events are of one commit, on both sides: whoever sees that a transfer has begun sees its effect
+ * or what came of it, and whoever sees what came of an effect does not see the effect any more. And every command of an
+ * effect has an id that derives from it.
+ */
+export const verifyCommits = Effect.gen(function*() {
+  const outbox = yield* Outbox
+  const before = yield* log
+  const left = yield* outbox.list({ limit: 1_000 })
+  const behind = yield* log
+  const commands = new Set(before.map(({ commandId }) => commandId))
+  for (const entry of left) {
+    const id = DurableAggregate.commandId(entry)
+    assert.ok(!commands.has(id), `${id} is done, and there still is what asks for it`)
+  }
+  const waiting = new Set(left.filter(({ kind }) => kind === "transfer/dispatch.v1").map(({ streamId }) => streamId))
+  const answered = new Set(behind.flatMap((recorded) => {
+    if (recorded.type === "Refused.v1") return recorded.streamId
+    return recorded.type === "Withdrawn.v1"
+      ? `transfer-${(recorded.data as { readonly transfer: string }).transfer}`
+      : []
+  }))
+  for (const { streamId, type } of before) {
+    const isKept = type !== "Begun.v1" || waiting.has(streamId) || answered.has(streamId)
+    assert.ok(isKept, `${streamId} has begun, and nobody is asked for the money`)
+  }
+  for (const { commandId, type } of behind) {
+    const isEffect = /^(Withdrawn|Deposited|Refunded)\./.test(type)
+    assert.ok(!isEffect || /^effect:\d+-\d+$/.test(commandId), `${type} by ${commandId}, which no effect has`)
+  }
+})
