@@ -184,6 +184,12 @@ export const makeDurable = <S, C extends Tag, E extends Tag, R, N>(
 ): Effect.Effect<AggregateStore<S, C, E, R>, never, DurableNeeds<N>> =>
   build<S, C, E, R, Exclude<DurableNeeds<N>, EventStore>>(aggregate, options, effects)
 
+/** What of the effects is stored; all is done here, unless they are durable. */
+const planOf = (durable: DurableFx | undefined, effects: Fx.AnyFx): Result.Result<Plan, EffectNotDurable> =>
+  durable === undefined
+    ? Result.succeed({ outbox: [], cancels: [], local: effects })
+    : durable.plan(effects, undefined)
+
 /** With `durable`, effects are stored; without, they are carried out here, and `N` is what they need. */
 const build = <S, C extends Tag, E extends Tag, R, N>(
   definition: Aggregate.Aggregate<S, C, E, R, unknown>,
@@ -308,7 +314,7 @@ const build = <S, C extends Tag, E extends Tag, R, N>(
       meta: Meta
     ): Effect.Effect<Outcome<S, E>, R | EffectNotDurable> => {
       if (refusal !== undefined) return Effect.fail(refusal.reason)
-      const planned = plan(effects, undefined)
+      const planned = planOf(durable, effects)
       if (Result.isFailure(planned)) return Effect.fail(planned.failure)
       const { cancels, local, outbox } = planned.success
       if (outbox.length + cancels.length > 0) {
@@ -318,12 +324,6 @@ const build = <S, C extends Tag, E extends Tag, R, N>(
       begin(instance, local, meta)
       return Effect.succeed({ ...instance.current, events: [], duplicate: false })
     }
-
-    /** What of the effects is stored; all is done here, unless they are durable. */
-    const plan = (effects: Fx.AnyFx, trace: string | undefined): Result.Result<Plan, EffectNotDurable> =>
-      durable === undefined
-        ? Result.succeed({ outbox: [], cancels: [], local: effects })
-        : durable.plan(effects, trace)
 
     const append = (
       instance: Instance<S>,

@@ -64,9 +64,9 @@ export interface SourceNotDurable<out Source extends string> {
   readonly source: Source
 }
 
-type MissingTask<N, Declared> = N extends Handler<infer Name> ? Name extends Declared ? never : TaskMissing<Name> : never
-type MissingTarget<N, Declared> = N extends Fx.Dispatcher<infer C>
-  ? N extends Declared ? never : TargetMissing<C>
+type MissingTask<N, Declared> = N extends Handler<infer Name> ? Name extends Declared ? never : TaskMissing<Name>
+  : never
+type MissingTarget<N, Declared> = N extends Fx.Dispatcher<infer C> ? N extends Declared ? never : TargetMissing<C>
   : never
 type NotDurable<N> = N extends SourceHandler<infer Name> ? SourceNotDurable<Name> : never
 type DispatcherOf<T> = T extends Target<infer C, unknown> ? Fx.Dispatcher<C> : never

@@ -7,7 +7,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -127,7 +127,21 @@ const mayPass = (error: Error & { readonly _tag: string }): boolean =>
 /** How soon another look is worth it, where one has found nothing and the log is busy. */
 const breather: Duration.Input = "5 millis"
 
-const refOf = ({ globalPosition, index, token }: Outboxes.Claim): Outboxes.ClaimRef => ({ globalPosition, index, token })
+/** Waits while the outbox is away. */
+const patiently = <A>(effect: Effect.Effect<A, Outboxes.OutboxError>): Effect.Effect<A, Outboxes.OutboxError> =>
+  Effect.retry(
+    Effect.tapError(effect, (error) => error.retryable ? Effect.logWarning(error.message) : Effect.void),
+    {
+      schedule: Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")]),
+      while: ({ retryable }) => retryable
+    }
+  )
+
+const refOf = ({ globalPosition, index, token }: Outboxes.Claim): Outboxes.ClaimRef => ({
+  globalPosition,
+  index,
+  token
+})
 
 /**
  * Carries out the effects of these aggregates, until it is interrupted: then it waits for what is under way, until the
@@ -159,11 +173,9 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
 
     type Carried = Effect.Effect<void, Outboxes.StaleClaim | Outboxes.OutboxError>
 
-    const dispatcher = (category: string): Dispatching =>
-      context.mapUnsafe.get(dispatcherKey(category)) as Dispatching
+    const dispatcher = (category: string): Dispatching => context.mapUnsafe.get(dispatcherKey(category)) as Dispatching
 
-    const ended = (claim: Outboxes.Claim, how: EffectMetrics.Ended) =>
-      Effect.sync(() => metrics.ended(claim.kind, how))
+    const ended = (claim: Outboxes.Claim, how: EffectMetrics.Ended) => Effect.sync(() => metrics.ended(claim.kind, how))
 
     const complete = (claim: Outboxes.Claim): Carried =>
       Effect.andThen(completions.complete(refOf(claim)), ended(claim, "completed"))
@@ -261,7 +273,12 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
           if (Option.isNone(failure)) return failed(claim, cause)
           const error: unknown = failure.value
           const reported = (deadBecause?: string) =>
-            answer(claim, owner, outcome.failure(error as never, input), deadBecause === undefined ? {} : { deadBecause })
+            answer(
+              claim,
+              owner,
+              outcome.failure(error as never, input),
+              deadBecause === undefined ? {} : { deadBecause }
+            )
           const again = task.retry
           return again === undefined || again.while?.(error as never) === false
             ? reported()
@@ -290,7 +307,10 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
 
     const carryOut = (claim: Outboxes.Claim, owner: AnyDurableAggregate, deed: Deed): Carried => {
       const then = <E>(effect: Effect.Effect<unknown, E>): Carried =>
-        Effect.matchCauseEffect(effect, { onSuccess: () => complete(claim), onFailure: (cause) => failed(claim, cause) })
+        Effect.matchCauseEffect(effect, {
+          onSuccess: () => complete(claim),
+          onFailure: (cause) => failed(claim, cause)
+        })
       const { correlationId } = claim
       const ids = { correlationId, causationId: claim.commandId }
       switch (deed._tag) {
@@ -302,7 +322,9 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
           return dispatch(claim, owner, deed)
         case "Publish": {
           const bus = context.mapUnsafe.get(EventBus.key) as Context.Service.Shape<typeof EventBus>
-          return then(bus.publish(deed.topic, Message.make(deed.event, { id: commandId(claim), time: claim.dueAt, ...ids })))
+          return then(
+            bus.publish(deed.topic, Message.make(deed.event, { id: commandId(claim), time: claim.dueAt, ...ids }))
+          )
         }
         case "Load":
           return Effect.matchCauseEffect(Effect.suspend(() => dispatcher(deed.category).state(deed.id)), {
@@ -365,15 +387,6 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
       one.fiber = fork(Effect.ensuring(attempt(claim), over))
     }
 
-    const patiently = <A>(effect: Effect.Effect<A, Outboxes.OutboxError>): Effect.Effect<A, Outboxes.OutboxError> =>
-      Effect.retry(
-        Effect.tapError(effect, (error) => error.retryable ? Effect.logWarning(error.message) : Effect.void),
-        {
-          schedule: Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")]),
-          while: ({ retryable }) => retryable
-        }
-      )
-
     /** Keeps the leases of what is under way; whoever has lost one stops. */
     const renew = Effect.gen(function*() {
       const claims = [...running.values()].map(({ claim }) => refOf(claim))
@@ -393,9 +406,11 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
       yield* Effect.timeoutOption(Effect.suspend(() => Fiber.awaitAll(fibersOf())), deadline)
       const left = [...running.values()].map(({ claim }) => claim)
       yield* Fiber.interruptAll(fibersOf())
-      yield* Effect.catch(
+      yield* Effect.catchTag(
         outbox.release(left),
-        (error) => Effect.logWarning("What was under way is not given back, others begin it when its leases run out", error)
+        "OutboxError",
+        (error) =>
+          Effect.logWarning("What was under way is not given back, others begin it when its leases run out", error)
       )
     })
 
@@ -407,7 +422,7 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
     )
     const most = Duration.toMillis(Duration.fromInputUnsafe(poll))
 
-    while (true) {
+    const round = Effect.gen(function*() {
       if (running.size >= concurrency) {
         room.closeUnsafe()
         yield* room.await
@@ -418,14 +433,13 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
         outbox.claim({ kinds, limit: concurrency - running.size, lease, worker }),
         (claims) => Effect.sync(() => claims.forEach(start))
       )))
-      if (claims.length > 0) continue
+      if (claims.length > 0) return
       const { next, overdue } = yield* patiently(outbox.agenda(kinds))
       metrics.overdue(overdue ?? 0)
       yield* Effect.timeoutOption(wake.await, Math.min(next ?? most, most))
       yield* Effect.sleep(breather)
-    }
-    // A loop without an end, which the compiler does not see in a generator.
-    return yield* Effect.never
+    })
+    return yield* Effect.forever(round)
   }))
 
 /** Carries out the effects of these aggregates for the length of the layer, see {@link run}. */
@@ -436,7 +450,9 @@ export const layer = <const D extends ReadonlyArray<AnyDurableAggregate>>(
   Layer.effectDiscard(
     Effect.forkScoped(
       Effect.tapCause(run(aggregates, options), (cause) =>
-        Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("The worker of stored effects has stopped", cause))
+        Cause.hasInterruptsOnly(cause)
+          ? Effect.void
+          : Effect.logError("The worker of stored effects has stopped", cause))
     )
   )
 

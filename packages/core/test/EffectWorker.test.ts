@@ -33,7 +33,10 @@ const stateOf = (id: string) => Effect.flatMap(orders, (store) => Effect.map(sto
 
 /** Waits until the order's events are these. */
 const becomes = (id: string, ...expected: ReadonlyArray<string>) =>
-  Effect.repeat(stateOf(id), { until: (state) => state.join() === expected.join(), schedule: Schedule.spaced("5 millis") })
+  Effect.repeat(stateOf(id), {
+    until: (state) => state.join() === expected.join(),
+    schedule: Schedule.spaced("5 millis")
+  })
 
 /** Waits until the outbox has no entries that are not dead. */
 const drained = Effect.repeat(Effect.flatMap(Outbox, (outbox) => outbox.list({ limit: 100 })), {
@@ -106,7 +109,7 @@ describe("durable effects", () => {
         yield* store.dispatch("3", Order.Tell({ text: "off" }))
         const left = yield* drained
         assert.deepStrictEqual(left.map(({ error, status }) => [status, error]), [
-          ["dead", 'Note was refused: {"_tag":"NotHeard"}']
+          ["dead", "Note was refused: {\"_tag\":\"NotHeard\"}"]
         ])
       }).pipe(
         Effect.provide(
@@ -136,7 +139,7 @@ describe("durable effects", () => {
       assert.strictEqual(new Set(attempts.map(({ idempotencyKey }) => idempotencyKey)).size, 1)
       const outbox = yield* Outbox
       const [dead, ...others] = yield* outbox.dead({ limit: 10 })
-      assert.deepStrictEqual([dead?.error, dead?.attempt, others.length], ['"unavailable"', 3, 0])
+      assert.deepStrictEqual([dead?.error, dead?.attempt, others.length], ["\"unavailable\"", 3, 0])
       // Somebody has seen to it: the effect begins anew, and its outcome is another one.
       yield* outbox.revive([dead!])
       yield* Effect.provide(becomes("2", "Placed", "Failed", "Paid"), worker(pays))

@@ -101,8 +101,7 @@ const makeComplete = (client: PgClient, schema: string): Outbox.Operations["comp
 const makeExtend = (client: PgClient, schema: string): Outbox.Operations["extend"] => {
   const parameters = "$1::int8[], $2::int[], $3::int8[], $4::float8 * interval '1 millisecond'"
   const call = onClaims(client, `${schema}.extend_outbox(${parameters})`, "extend")
-  return (claims, lease) =>
-    Effect.flatMap(call(claims, Duration.toMillis(lease)), (rows) => staleOf(claims, rows))
+  return (claims, lease) => Effect.flatMap(call(claims, Duration.toMillis(lease)), (rows) => staleOf(claims, rows))
 }
 
 const makeRelease = (client: PgClient, schema: string): Outbox.Operations["release"] => {
@@ -199,8 +198,7 @@ const makeList = (client: PgClient, schema: string): Outbox.Operations["list"] =
       client.unsafe(text, [after?.globalPosition ?? 0n, after?.index ?? 0, streamId, kinds, status, limit]).values,
       {
         onFailure: failed("list"),
-        onSuccess: (rows) =>
-          rows.map((row) => ({ ...stored(row as unknown as Row), status: row[12] as Outbox.Status }))
+        onSuccess: (rows) => rows.map((row) => ({ ...stored(row as unknown as Row), status: row[12] as Outbox.Status }))
       }
     )
 }

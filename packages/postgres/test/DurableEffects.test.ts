@@ -63,38 +63,44 @@ const settled = (outbox: Outbox["Service"]) =>
   })
 
 suite("durable effects on PostgreSQL", (test) => {
-  test("of 4 workers each effect is begun by one, in the order of its instance, and has one outcome", (log) =>
-    Effect.gen(function*() {
-      const begun = new Map<number, globalThis.Array<number>>()
-      const handler = Task.layer(Work, ({ nr }) =>
-        Effect.andThen(
-          Effect.sync(() => {
-            const [instance, place] = [Math.floor(nr / 1_000), nr % 1_000]
-            begun.set(instance, [...begun.get(instance) ?? [], place])
-          }),
-          Effect.as(Effect.sleep(nr % 7), nr)
-        ))
-      for (let i = 0; i < 4; i++) {
-        const { layer } = yield* process_(log)
-        yield* Effect.forkScoped(
-          Effect.provide(EffectWorker.run([durableJob], { concurrency: 5, poll: "50 millis" }), [
-            Layer.provideMerge(handler, layer)
-          ])
-        )
-      }
-      const { layer, outbox } = yield* process_(log)
-      const store = yield* Effect.provide(AggregateStore.makeDurable(durableJob), layer)
-      yield* Effect.forEach(Array.range(1, 8), (instance) =>
-        Effect.forEach(Array.range(0, 24), (place) =>
-          store.dispatch(`i-${instance}`, Job.Ask({ nr: instance * 1_000 + place }))), { concurrency: "unbounded" })
-      yield* settled(outbox)
-      for (let instance = 1; instance <= 8; instance++) {
-        assert.deepStrictEqual(begun.get(instance), Array.range(0, 24), `instance ${instance}`)
-        const { state } = yield* store.state(`i-${instance}`)
-        assert.deepStrictEqual(
-          state.finished.toSorted((a, b) => a - b),
-          Array.range(0, 24).map((place) => instance * 1_000 + place)
-        )
-      }
-    }), 60_000)
+  test(
+    "of 4 workers each effect is begun by one, in the order of its instance, and has one outcome",
+    (log) =>
+      Effect.gen(function*() {
+        const begun = new Map<number, globalThis.Array<number>>()
+        const handler = Task.layer(Work, ({ nr }) =>
+          Effect.andThen(
+            Effect.sync(() => {
+              const [instance, place] = [Math.floor(nr / 1_000), nr % 1_000]
+              begun.set(instance, [...begun.get(instance) ?? [], place])
+            }),
+            Effect.as(Effect.sleep(nr % 7), nr)
+          ))
+        for (let i = 0; i < 4; i++) {
+          const { layer } = yield* process_(log)
+          yield* Effect.forkScoped(
+            Effect.provide(EffectWorker.run([durableJob], { concurrency: 5, poll: "50 millis" }), [
+              Layer.provideMerge(handler, layer)
+            ])
+          )
+        }
+        const { layer, outbox } = yield* process_(log)
+        const store = yield* Effect.provide(AggregateStore.makeDurable(durableJob), layer)
+        yield* Effect.forEach(Array.range(1, 8), (instance) =>
+          Effect.forEach(
+            Array.range(0, 24),
+            (place) => store.dispatch(`i-${instance}`, Job.Ask({ nr: instance * 1_000 + place }))
+          ), { concurrency: "unbounded" })
+        yield* settled(outbox)
+        for (let instance = 1; instance <= 8; instance++) {
+          assert.deepStrictEqual(begun.get(instance), Array.range(0, 24), `instance ${instance}`)
+          const { state } = yield* store.state(`i-${instance}`)
+          assert.deepStrictEqual(
+            state.finished.toSorted((a, b) => a - b),
+            Array.range(0, 24).map((place) => instance * 1_000 + place)
+          )
+        }
+      }),
+    60_000
+  )
 })

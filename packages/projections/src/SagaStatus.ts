@@ -301,6 +301,8 @@ const complaintsOf = ({ name }: Watched, limit: Duration.Input) => (status: Saga
   ...(status.dead > 0 ? [`Saga ${name}: ${status.dead} effects were given up; revive or discard them`] : []),
   ...(status.refused > 0 ? [`Saga ${name}: ${status.refused} inputs were refused; see to them and discard them`] : []),
   ...(status.overdue > 0
-    ? [`Saga ${name}: ${status.overdue} instances have not moved for ${Duration.format(Duration.fromInputUnsafe(limit))}`]
+    ? [
+      `Saga ${name}: ${status.overdue} instances have not moved for ${Duration.format(Duration.fromInputUnsafe(limit))}`
+    ]
     : [])
 ]

@@ -192,10 +192,7 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
   [
     "forgets to settle claims",
     /^settle: an append completes claims/,
-    (stores) =>
-      appending((appends, options = {}) =>
-        stores.events.transact(appends, { ...options, settles: [] })
-      )
+    (stores) => appending((appends, options = {}) => stores.events.transact(appends, { ...options, settles: [] }))
   ],
   [
     "settles claims in another commit, before the events",
@@ -322,8 +319,10 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
     ({ outbox }) => ({
       outbox: {
         list: (options) =>
-          Effect.map(outbox.list(options), (all) =>
-            all.map((entry) => entry.status === "dead" ? { ...entry, status: "due" } : entry))
+          Effect.map(
+            outbox.list(options),
+            (all) => all.map((entry) => entry.status === "dead" ? { ...entry, status: "due" } : entry)
+          )
       }
     })
   ],

@@ -27,7 +27,7 @@ const telling = Tracer.make({
   span: (options) => {
     const span = new Tracer.NativeSpan(options)
     const parent = options.parent._tag === "Some" ? options.parent.value.spanId : null
-    console.log(JSON.stringify({ span: options.name, traceId: span.traceId, spanId: span.spanId, parent }))
+    process.stdout.write(`${JSON.stringify({ traceId: span.traceId, spanId: span.spanId, parent })}\n`)
     return span
   }
 })

@@ -64,7 +64,9 @@ const cancelsIssue = (cancels: ReadonlyArray<Cancellation> = []): string | undef
     // The prefix that all keys have is empty.
     const issue = "key" in cancel
       ? idIssue("a key to cancel", cancel.key)
-      : cancel.prefix === "" ? undefined : idIssue("a prefix to cancel", cancel.prefix)
+      : cancel.prefix === ""
+      ? undefined
+      : idIssue("a prefix to cancel", cancel.prefix)
     if (issue !== undefined) return issue
   }
   return undefined

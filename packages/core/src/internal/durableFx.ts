@@ -7,7 +7,7 @@
  */
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import type { EventStore, StreamAppend } from "../EventStore.ts"
 import * as Fx from "../Fx.ts"
 import type { Cancellation, OutboxEntry, StoredEntry } from "../Outbox.ts"
@@ -79,6 +79,9 @@ const encoded = (fx: Fx.AnyFx, codec: JsonCodec, value: unknown): Result.Result<
     ({ message }) => new EffectNotDurable({ effect: Fx.render(fx), issue: `It does not fit its schema: ${message}` })
   )
 
+const decodedBy = (codec: JsonCodec, json: unknown): Result.Result<unknown, string> =>
+  Result.mapError(codec.decode(json), ({ message }) => message)
+
 const words = (error: unknown): string => error instanceof Error ? String(error) : Formatter.format(error)
 
 const inVain: Readonly<Record<string, string>> = {
@@ -97,8 +100,6 @@ export const make = ({ category, commands, tasks }: Known): DurableFx => {
   const encoders = new Map<string, Encoder>()
   const readers = new Map<string, Read>()
 
-  const decodedBy = (codec: JsonCodec, json: unknown) => Result.mapError(codec.decode(json), ({ message }) => message)
-
   for (const task of tasks) {
     const of = (version: number) => `${category}/perform/${task.name}.v${version}`
     const codec = jsonCodec(task.input)
@@ -111,12 +112,15 @@ export const make = ({ category, commands, tasks }: Known): DurableFx => {
     task.older.forEach((older, index) => {
       const codec = jsonCodec(older.input)
       const chain = task.older.slice(index)
-      readers.set(of(older.version), ({ input }: { readonly input: unknown }) =>
-        Result.flatMap(decodedBy(codec, input), (first) =>
-          Result.try({
-            try: () => perform(chain.reduce<unknown>((value, { upcast }) => upcast(value as never), first)),
-            catch: (cause) => `the upcaster of its input threw: ${words(cause)}`
-          })))
+      readers.set(
+        of(older.version),
+        ({ input }: { readonly input: unknown }) =>
+          Result.flatMap(decodedBy(codec, input), (first) =>
+            Result.try({
+              try: () => perform(chain.reduce<unknown>((value, { upcast }) => upcast(value as never), first)),
+              catch: (cause) => `the upcaster of its input threw: ${words(cause)}`
+            }))
+      )
     })
   }
   readers.set(
@@ -138,8 +142,11 @@ export const make = ({ category, commands, tasks }: Known): DurableFx => {
     ({ event, topic }: { readonly event: EncodedEvent; readonly topic: string }) =>
       Result.succeed({ _tag: "Publish", topic, event })
   )
-  readers.set(kindOf("load"), ({ as, category, id }: Omit<Extract<Deed, { readonly _tag: "Load" }>, "_tag">) =>
-    Result.succeed({ _tag: "Load", category, id, as }))
+  readers.set(
+    kindOf("load"),
+    ({ as, category, id }: Omit<Extract<Deed, { readonly _tag: "Load" }>, "_tag">) =>
+      Result.succeed({ _tag: "Load", category, id, as })
+  )
   readers.set(
     kindOf("transact"),
     ({ appends }: { readonly appends: readonly [StreamAppend, ...ReadonlyArray<StreamAppend>] }) =>

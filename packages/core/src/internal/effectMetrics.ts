@@ -9,7 +9,8 @@ const claimed = Metric.counter("composable_effects_claimed", {
   incremental: true
 })
 const ended = Metric.counter("composable_effects_ended", {
-  description: "Attempts at stored effects that ended, by kind and how: completed, retried, dead, or lost to another worker",
+  description:
+    "Attempts at stored effects that ended, by kind and how: completed, retried, dead, or lost to another worker",
   incremental: true
 })
 const overdue = Metric.gauge("composable_effects_overdue", {

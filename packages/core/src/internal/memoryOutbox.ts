@@ -129,7 +129,7 @@ export const cancelOf = (
 
 /** Removes all entries of a stream, dead ones too. */
 export const forget = (entries: Entries, streamId: string): void => {
-  for (const row of [...entries.byStream.get(streamId) ?? []]) take(entries, row)
+  for (const row of entries.byStream.get(streamId)?.slice() ?? []) take(entries, row)
   for (const row of entries.dead.filter((dead) => dead.streamId === streamId)) remove(entries.dead, row, byPlace)
 }
 

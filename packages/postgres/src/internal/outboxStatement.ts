@@ -35,11 +35,9 @@ export const prepare = ({ cancels = [], outbox = [], settles = [] }: AppendConte
     ? undefined
     : { entries: outbox.map(prepared), settles, cancels }
 
-const types = [
-  ...["int[]", "int8[]", "int[]", "int8[]", "text[]"],
-  ...["int[]", "text[]", "bool[]"],
-  ...["int[]", "int[]", "text[]", "text[]", "int8[]", "bool[]", "text[]"]
-]
+/** Of claims, cancellations and entries. */
+const types = "int[] int8[] int[] int8[] text[] int[] text[] bool[] int[] int[] text[] text[] int8[] bool[] text[]"
+  .split(" ")
 
 /** How these parameters are written in a statement, the first of which has this number. */
 export const placeholders = (first: number): string => types.map((type, i) => `$${first + i}::${type}`).join(", ")
@@ -48,11 +46,14 @@ type Column = Array<number | bigint | string | boolean | null>
 
 const { boolArray, int4Array, int8Array, textArray } = PgTypes.OID
 
-const oids = [
-  ...[int4Array, int8Array, int4Array, int8Array, textArray],
-  ...[int4Array, textArray, boolArray],
-  ...[int4Array, int4Array, textArray, textArray, int8Array, boolArray, textArray]
-]
+const oidOf: Readonly<Record<string, number>> = {
+  "int[]": int4Array,
+  "int8[]": int8Array,
+  "text[]": textArray,
+  "bool[]": boolArray
+}
+
+const oids = types.map((type) => oidOf[type]!)
 
 /** In the order of the function's arguments. */
 export const parameters = (

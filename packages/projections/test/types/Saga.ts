@@ -2,6 +2,7 @@
  * What must compile, and what must not. Checked by the compiler; nothing here runs.
  */
 import * as Action from "@composable-ts/core/Action"
+import type { Aggregate } from "@composable-ts/core/Aggregate"
 import * as DurableAggregate from "@composable-ts/core/DurableAggregate"
 import * as Event from "@composable-ts/core/Event"
 import type { EventStore } from "@composable-ts/core/EventStore"
@@ -91,7 +92,7 @@ const withSnapshots = Saga.define(
     {
       ...gate,
       snapshot: { state: State, version: 1 }
-    } as import("@composable-ts/core/Aggregate").Aggregate<
+    } as Aggregate<
       State,
       Action.CommandOf<typeof Gate>,
       Action.EventOf<typeof Gate>,

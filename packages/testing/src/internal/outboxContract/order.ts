@@ -9,7 +9,7 @@ import { type Case, claimAll, claimOne, countsOf, entries, freshKind, long, none
 const { any } = ExpectedVersion
 
 const ordered = (kind: string, count: number): ReadonlyArray<Outbox.OutboxEntry> =>
-  entries(kind, count).map((entry) => ({ ...entry, ordered: true }))
+  entries(kind, count).map(({ body }) => ({ kind, body, ordered: true }))
 
 const places = (claims: ReadonlyArray<Outbox.Claim>): ReadonlyArray<number> => claims.map(({ index }) => index)
 
@@ -112,7 +112,10 @@ export const orderCases: ReadonlyArray<Case> = [
             }
           }), { concurrency: "unbounded" })
         for (const claims of begun.values()) {
-          assert.deepEqual(claims.map(Outbox.idempotencyKey), claims.toSorted(Outbox.byPlace).map(Outbox.idempotencyKey))
+          assert.deepEqual(
+            claims.map(Outbox.idempotencyKey),
+            claims.toSorted(Outbox.byPlace).map(Outbox.idempotencyKey)
+          )
         }
       })
   },

@@ -48,7 +48,17 @@ export const settleCases: ReadonlyArray<Case> = [
             outbox: [{ kind: `${kind}-next`, body: i }],
             cancels: [{ prefix: "" }]
           })), { concurrency: "unbounded" })
-        assert.deepEqual(results.map(({ _tag }) => _tag), ["Failure", ...good.map(() => "Success")])
+        assert.deepEqual(
+          results.map(({ _tag }) =>
+            _tag
+          ),
+          [
+            "Failure",
+            ...good.map(() =>
+              "Success"
+            )
+          ]
+        )
         const [failed] = results
         assert.ok(failed!._tag === "Failure" && failed!.failure instanceof Outbox.StaleClaim)
         assert.deepEqual(yield* stores.events.read(streams[0]!), [])
@@ -94,7 +104,9 @@ export const settleCases: ReadonlyArray<Case> = [
       Effect.gen(function*() {
         const [kind, streamId, other] = [freshKind(), freshStream(), freshStream()]
         const keyed = (...names: ReadonlyArray<string>) => names.map((key) => ({ kind, key, body: null }))
-        yield* stores.events.append(streamId, any, several(1), { outbox: [...keyed("a", "b", "b.c"), ...entries(kind)] })
+        yield* stores.events.append(streamId, any, several(1), {
+          outbox: [...keyed("a", "b", "b.c"), ...entries(kind)]
+        })
         yield* stores.events.append(other, any, several(1), { outbox: keyed("a") })
         const claims = yield* claimAll(stores, kind)
         const commandId = freshId()
@@ -127,7 +139,11 @@ export const settleCases: ReadonlyArray<Case> = [
             outbox: [{ kind, key: "one", body: null }]
           }), { concurrency: "unbounded" })
         const left = yield* stores.outbox.list({ streamId, limit: 100 })
-        const last = results.map(({ globalPosition }) => globalPosition).toSorted((a, b) => a < b ? 1 : -1)[0]
+        const last = results.map(({ globalPosition }) =>
+          globalPosition
+        ).toSorted((a, b) =>
+          a < b ? 1 : -1
+        )[0]
         assert.deepEqual(left.map(({ globalPosition }) => globalPosition), [last])
       })
   },

@@ -45,7 +45,15 @@ export const storeCases: ReadonlyArray<Case> = [
         const outbox = [{ kind, body: { to: "a" }, key: "mail" }, { kind, body: ["b"] }]
         const { globalPosition } = yield* stores.events.append(streamId, noStream, several(3), { ...ids, outbox })
         const [recorded] = yield* stores.events.read(streamId)
-        const of = { ...ids, globalPosition: globalPosition - 2n, streamId, kind, attempt: 1, error: undefined, revivals: 0 }
+        const of = {
+          ...ids,
+          globalPosition: globalPosition - 2n,
+          streamId,
+          kind,
+          attempt: 1,
+          error: undefined,
+          revivals: 0
+        }
         const claims = yield* claimAll(stores, kind)
         assert.deepEqual(claims.map(({ dueAt: _dueAt, token: _token, ...claim }) => claim), [
           { ...of, index: 0, key: "mail", body: { to: "a" } },

@@ -1,0 +1,22 @@
+/**
+ * A process that carries out jobs: `node Worker.ts <url>`.
+ */
+import * as AggregateStore from "@composable-ts/core/AggregateStore"
+import * as EffectWorker from "@composable-ts/core/EffectWorker"
+import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
+import * as PostgresOutbox from "@composable-ts/postgres/PostgresOutbox"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { Effect, Layer, Redacted } from "effect"
+import { durableJob, provider } from "./Jobs.ts"
+
+const Stores = Layer.mergeAll(AggregateStore.layerDurable(durableJob), provider).pipe(
+  Layer.provideMerge(Layer.mergeAll(PostgresEventStore.layerOpen(), PostgresOutbox.layerOpen())),
+  Layer.provideMerge(PgClient.layer({ url: Redacted.make(process.argv[2]!), maxConnections: 4 }))
+)
+
+await Effect.runPromise(
+  Effect.provide(
+    EffectWorker.run([durableJob], { lease: "600 millis", poll: "100 millis", concurrency: 16 }),
+    Stores
+  )
+)
