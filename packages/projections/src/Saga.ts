@@ -313,7 +313,10 @@ export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never
           passes(error) ? Effect.logWarning(`Saga ${name}: an input waits for the event store`, error) : Effect.void
         ),
         Effect.retry({ schedule: passing, while: passes }),
-        Effect.ensuring(Effect.sync(() => void underWay.delete(id)))
+        // Unless it is under way once more: handed over twice at the same time, one waits for the other.
+        Effect.ensuring(Effect.sync(() => {
+          if (underWay.get(id) === input) underWay.delete(id)
+        }))
       )
       return dispatched.pipe(
         Effect.flatMap(({ duplicate, events }) =>

@@ -251,6 +251,21 @@ describe("a saga", () => {
       })
     }).pipe(Effect.provide(onMemory)))
 
+  it.effect("may be handed the same events twice at the same time", () =>
+    Effect.gen(function*() {
+      yield* happens("1", Street.Rang({ gate: "a" }), Street.Came({ gate: "a", who: 1 }), Street.Left({ gate: "a" }))
+      const events = yield* log
+      const store = yield* EventStore
+      // An append that takes a while, so that the others come meanwhile.
+      const slow: EventStore["Service"] = {
+        ...store,
+        append: (...args) => Effect.andThen(Effect.yieldNow, store.append(...args))
+      }
+      const { receive } = yield* Effect.provideService(receiver(gates), EventStore, slow)
+      yield* Effect.all([receive(events), receive(events), receive(events)], { concurrency: "unbounded" })
+      assert.deepStrictEqual(actual(yield* log), expected(events))
+    }).pipe(Effect.provide(onMemory)))
+
   it.effect("has one input for each event", () =>
     Effect.sync(() => {
       assert.throws(
