@@ -1,16 +1,21 @@
 /**
  * Durable effects, from the step that stores them to their recorded outcome, on the stores in memory.
  */
+import * as Action from "@composable-ts/core/Action"
+import * as Aggregate from "@composable-ts/core/Aggregate"
 import * as AggregateStore from "@composable-ts/core/AggregateStore"
+import * as DurableAggregate from "@composable-ts/core/DurableAggregate"
 import * as EffectWorker from "@composable-ts/core/EffectWorker"
+import * as Event from "@composable-ts/core/Event"
 import { EventBus } from "@composable-ts/core/EventBus"
 import { EventStore } from "@composable-ts/core/EventStore"
+import * as Fx from "@composable-ts/core/Fx"
 import * as MemoryEventBus from "@composable-ts/core/MemoryEventBus"
 import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
 import { Outbox } from "@composable-ts/core/Outbox"
 import * as Task from "@composable-ts/core/Task"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Schedule, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Schedule, Schema, Stream } from "effect"
 import { Charge, durableOrder, Order, order, Stock, stock } from "./Shop.ts"
 
 const Stores = Layer.mergeAll(AggregateStore.layerDurable(durableOrder), AggregateStore.layer(stock)).pipe(
@@ -209,6 +214,69 @@ describe("durable effects", () => {
       assert.deepStrictEqual(yield* (yield* Outbox).list({ limit: 1 }), [])
       assert.deepStrictEqual((yield* (yield* EventStore).readAll({ after: 0n, limit: 1 })).head, 0n)
     }).pipe(Effect.provide(Stores)))
+
+  it.live("an input of an older version is upcast; one of a newer version is left to others, and seen", () =>
+    Effect.gen(function*() {
+      const Work = Task.define("Work", { input: Schema.Int, success: Schema.Void, failure: Schema.Never })
+      const Newer = Work.next(Schema.Struct({ nr: Schema.Int }), (nr) => ({ nr }))
+      const Job = Action.define("Job", {
+        commands: { Ask: { nr: Schema.Int }, Done: {} },
+        events: { Asked: Event.v1({ nr: Schema.Int }), Finished: Event.v1({}) }
+      })
+      const rules = {
+        initial: null,
+        decide: (_state: null, command: Action.CommandOf<typeof Job>) =>
+          Fx.append(command._tag === "Ask" ? Job.Asked(command) : Job.Finished()),
+        evolve: () => null
+      }
+      const outcomes = { Work: { success: () => Job.Done(), failure: (never: never) => never } }
+      const olderJob = Aggregate.define(Job, {
+        ...rules,
+        react: (_state, event) => event._tag === "Asked" ? Fx.perform(Work, event.nr) : Fx.none,
+        outcomes
+      })
+      const newerJob = Aggregate.define(Job, {
+        ...rules,
+        react: (_state, event) => event._tag === "Asked" ? Fx.perform(Newer, { nr: event.nr }) : Fx.none,
+        outcomes
+      })
+      const older = DurableAggregate.make(olderJob, { tasks: [Work] })
+      const newer = DurableAggregate.make(newerJob, { tasks: [Newer] })
+      const outbox = yield* Outbox
+      const before = yield* AggregateStore.makeDurable(older)
+      yield* before.dispatch("1", Job.Ask({ nr: 7 }))
+      const after = yield* AggregateStore.makeDurable(newer)
+      yield* after.dispatch("2", Job.Ask({ nr: 8 }))
+
+      const seen: Array<unknown> = []
+      const handlers = Layer.mergeAll(
+        Task.layer(Newer, (input) => Effect.sync(() => void seen.push(input))),
+        Layer.succeed(AggregateStore.service(newer.aggregate), after)
+      )
+      const settled = (count: number) =>
+        Effect.repeat(outbox.list({ limit: 10 }), {
+          until: (entries) => entries.length === count,
+          schedule: Schedule.spaced("5 millis")
+        })
+      yield* Effect.raceFirst(
+        EffectWorker.run([older], { poll: "10 millis" }).pipe(
+          Effect.provide([
+            Task.layer(Work, (nr) => Effect.sync(() => void seen.push(nr))),
+            Layer.succeed(AggregateStore.service(older.aggregate), before)
+          ])
+        ),
+        settled(1)
+      )
+      assert.deepStrictEqual(seen, [7])
+      const [left] = yield* outbox.list({ limit: 10 })
+      assert.deepStrictEqual([left?.kind, left?.status, left?.attempt], ["job/perform/Work.v2", "due", 0])
+      yield* before.dispatch("3", Job.Ask({ nr: 9 }))
+      yield* Effect.raceFirst(
+        EffectWorker.run([newer], { poll: "10 millis" }).pipe(Effect.provide(handlers)),
+        settled(0)
+      )
+      assert.deepStrictEqual(seen, [7, { nr: 8 }, { nr: 9 }])
+    }).pipe(Effect.provide(MemoryEventStore.layerWithOutbox)))
 
   it.live("a repeated command stores its effects once, and one with its id and another content none", () =>
     Effect.gen(function*() {

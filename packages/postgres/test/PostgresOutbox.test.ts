@@ -60,6 +60,8 @@ const cost = (log: TestLog, call: (outbox: Outbox.Service) => Effect.Effect<unkn
     }))
   }))
 
+const range = (from: number, to: number) => Array.range(from, to).map(BigInt)
+
 suite("the outbox on PostgreSQL", (test, control) => {
   test("of a group in one commit, each command's entries share its outcome", (log) =>
     Effect.gen(function*() {
@@ -134,7 +136,7 @@ suite("the outbox on PostgreSQL", (test, control) => {
       const [row] = yield* log.sql<{ text: string }>`
         SELECT pg_get_functiondef((current_schema() || '.claim_outbox')::regproc) AS text`
       const unlocked = row!.text.replace("FOR UPDATE SKIP LOCKED", "OFFSET 0")
-        .replace("END IF;\n        UPDATE", "END IF; PERFORM pg_sleep(0.05);\n        UPDATE")
+        .replace("FOUND;\n        UPDATE", "FOUND; PERFORM pg_sleep(0.05);\n        UPDATE")
       assert.include(unlocked, "pg_sleep")
       yield* log.sql.unsafe(unlocked)
       const workers = yield* Effect.forEach(Array.range(1, 2), () => openOn(log))
@@ -171,6 +173,31 @@ suite("the outbox on PostgreSQL", (test, control) => {
         }
       }),
     120_000
+  )
+
+  test(
+    "the ordered entries of one stream, however many, cost neither their worker nor others more",
+    (log) =>
+      Effect.gen(function*() {
+        yield* fill(log, 1, 100_000, "mail")
+        yield* log.sql`UPDATE outbox SET ordered = true, stream_id = 'fact-1'`
+        yield* fill(log, 100_001, 100_003, "bill")
+        yield* log.sql`VACUUM ANALYZE outbox`
+        const first = yield* cost(log, (outbox) =>
+          Effect.map(
+            outbox.claim({ ...forever, kinds: ["mail"], worker: "a" }),
+            (claims) => assert.deepStrictEqual(claims.map(({ globalPosition }) => globalPosition), range(1, 10))
+          ))
+        assert.deepStrictEqual([first.scans, first.pages < 1_000], [0, true], `${first.pages} pages`)
+        const second = yield* cost(log, (outbox) =>
+          Effect.gen(function*() {
+            assert.deepStrictEqual(yield* outbox.claim({ ...forever, kinds: ["mail"], worker: "b" }), [])
+            assert.strictEqual((yield* outbox.claim({ ...forever, kinds: ["bill"], worker: "b" })).length, 3)
+            assert.isAbove((yield* outbox.agenda(["mail"])).overdue!, 0)
+          }))
+        assert.deepStrictEqual([second.scans, second.pages < 20_000], [0, true], `${second.pages} pages`)
+      }),
+    60_000
   )
 
   control("control: without the function's settings, a plan made for few reads all", (log) =>

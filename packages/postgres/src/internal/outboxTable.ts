@@ -84,7 +84,7 @@ const onClaims = (schema: string, name: string, change: string, parameters = "")
   END $$`
 
 /** How many entries a claim passes over because of those before them, until it leaves the rest to the next one. */
-const mostPassedOver = 10_000
+const mostPassedOver = 1_000
 
 /**
  * `append_with_outbox` is the general append for a group of which some commands end claims, cancel entries or store some.
@@ -96,14 +96,15 @@ const mostPassedOver = 10_000
  * without an event; a command that was stored before has another outcome, and the key of the table refuses what is there
  * already.
  *
- * `claim_outbox` takes due entries of these kinds. The candidates of all kinds are merged, and locked from the oldest on
- * until there are enough; what another claim has locked is passed over. Were all candidates passed over, it looks further.
+ * `claim_outbox` takes due entries of these kinds. The candidates of all kinds are merged, and locked from the oldest on,
+ * one by one, until there are enough; what another claim has locked is passed over. Were all candidates passed over, it looks further.
  * Candidates are looked up one by one, so that no plan joins them with all entries, whatever the statistics say. A row that
  * was claimed by another since the statement began is looked at again when it is locked, and left out.
  *
  * An ordered entry is passed over while one before it in its stream is due and was never begun, or is with another worker,
  * or was when its lease ran out. Each look sees what this claim has taken so far, and what others have committed; what they
- * have taken and not committed looks like never begun. So of one stream no two workers have entries at the same time.
+ * have taken and not committed looks like never begun. So an entry is first begun when all before it have been, by the
+ * worker that has them if any does; only one that failed may be begun again by another at that time.
  */
 export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
   `
@@ -228,17 +229,12 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
       FOR candidate IN
         WITH candidates AS MATERIALIZED (
           SELECT c.* FROM (SELECT DISTINCT unnest(wanted) COLLATE "C" AS kind) AS k, LATERAL (
-            SELECT o.global_position, o.index, o.free_at FROM ${schema}.outbox o
+            SELECT o.global_position, o.index, o.stream_id, o.ordered, o.free_at FROM ${schema}.outbox o
             WHERE o.kind = k.kind AND o.parked_at IS NULL AND o.free_at <= moment
             ORDER BY o.free_at, o.global_position, o.index LIMIT width
           ) AS c ORDER BY c.free_at, c.global_position, c.index
         )
-        SELECT locked.* FROM candidates c, LATERAL (
-          SELECT o.global_position, o.index, o.stream_id, o.ordered FROM ${schema}.outbox o
-          WHERE o.global_position = c.global_position AND o.index = c.index
-            AND o.parked_at IS NULL AND o.free_at <= moment
-          FOR UPDATE SKIP LOCKED
-        ) AS locked
+        SELECT * FROM candidates
       LOOP
         IF candidate.ordered AND EXISTS (
           SELECT FROM ${schema}.outbox o
@@ -251,8 +247,14 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
             END
         ) THEN
           passed := passed + 1;
+          EXIT WHEN passed >= ${mostPassedOver};
           CONTINUE;
         END IF;
+        PERFORM FROM ${schema}.outbox o
+          WHERE o.global_position = candidate.global_position AND o.index = candidate.index
+            AND o.parked_at IS NULL AND o.free_at <= moment
+          FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
         UPDATE ${schema}.outbox o
           SET attempt = o.attempt + 1, token = o.token + 1, worker = me, free_at = moment + lease
           WHERE o.global_position = candidate.global_position AND o.index = candidate.index
