@@ -4,6 +4,7 @@
  */
 export * as Action from "./Action.ts"
 export * as Aggregate from "./Aggregate.ts"
+export * as Compensation from "./Compensation.ts"
 export * as Compose from "./Compose.ts"
 export * as DurableAggregate from "./DurableAggregate.ts"
 export * as EffectWorker from "./EffectWorker.ts"

@@ -212,7 +212,7 @@ const applyLetter = <R>(subscription: Subscription<R>, letter: DeadLetter, event
     return yield* client.withTransaction(Effect.gen(function*() {
       const deleted = yield* query(letter, `DELETE FROM ${letters} WHERE ${there} RETURNING position`, which)
       if (deleted.length === 0) return false
-      yield* subscription.apply([event])
+      yield* subscription.apply([event], letter)
       const intact = yield* query(
         letter,
         `SELECT WHERE pg_current_xact_id_if_assigned() IS NOT NULL

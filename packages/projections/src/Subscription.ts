@@ -70,7 +70,12 @@ export interface Subscription<out R> extends Lease.Subscriber {
    */
   readonly tearDown?: Effect.Effect<void, unknown, R> | undefined
   /** Applies some events, in order of global position, in the transaction that moves the checkpoint. */
-  readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>) => Effect.Effect<void, unknown, R>
+  readonly apply: (events: NonEmptyReadonlyArray<RecordedEvent>, part: Lease.Part) => Effect.Effect<void, unknown, R>
+  /**
+   * What each partition reads: the streams that are its own (the default), or everything, of which {@link apply} and
+   * {@link deliver} pick what is its own.
+   */
+  readonly reads?: "own streams" | "everything" | undefined
   /**
    * Hands events to the outside, in order of each stream, before `apply` and outside of any transaction: so at least
    * once, also those that were taken already when the process that did it was replaced. It stops between two events when
@@ -79,7 +84,8 @@ export interface Subscription<out R> extends Lease.Subscriber {
   readonly deliver?:
     | ((
       events: NonEmptyReadonlyArray<RecordedEvent>,
-      shouldPause: () => boolean
+      shouldPause: () => boolean,
+      part: Lease.Part
     ) => Effect.Effect<Delivered, never, R>)
     | undefined
 }

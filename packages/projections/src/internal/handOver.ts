@@ -89,7 +89,7 @@ type Apply<E, R> = (mark: Mark, page: LogPage) => Effect.Effect<Mark | undefined
  */
 export const delivering = <E, R, R2>(
   { deliver }: Subscription<R>,
-  { name: projection, version }: Held,
+  held: Held,
   leaving: Latch.Latch,
   apply: Apply<E, R2>
 ): Apply<E | ProjectionFailed, R | R2> => {
@@ -102,7 +102,8 @@ export const delivering = <E, R, R2>(
       const end = clock.currentTimeMillisUnsafe() + untilCheckpoint
       const { done, failure } = yield* deliver(
         events,
-        () => Latch.isOpen(leaving) || clock.currentTimeMillisUnsafe() >= end
+        () => Latch.isOpen(leaving) || clock.currentTimeMillisUnsafe() >= end,
+        held
       )
       const last = events[done - 1]
       const reached = done === events.length
@@ -120,8 +121,8 @@ export const delivering = <E, R, R2>(
       if (reached === undefined || next === undefined || Option.isNone(failure)) return reached
       const { position: after } = reached
       return yield* new ProjectionFailed({
-        projection,
-        version,
+        projection: held.name,
+        version: held.version,
         after,
         upTo: next.globalPosition,
         cause: failure.value

@@ -205,7 +205,7 @@ export const make = <R>(subscription: Subscription<R>, held: Held, who: string) 
   const apply = (page: LogPage): Effect.Effect<void, unknown, R | SqlClient.SqlClient> =>
     page.events.length === 0 ? Effect.void : Effect.flatMap(
       divide(page.events),
-      (events) => isNonEmpty(events) ? Effect.andThen(subscription.apply(events), intact(page)) : Effect.void
+      (events) => isNonEmpty(events) ? Effect.andThen(subscription.apply(events, held), intact(page)) : Effect.void
     )
 
   const record = (event: RecordedEvent, { cause }: ProjectionFailed, tries: number) => {

@@ -90,7 +90,7 @@ export const work = <R>(
   { leaving, moved }: Surroundings
 ): Effect.Effect<void, Ended | LeaseLost, R | EventStore | SqlClient.SqlClient | Checkpoints> => {
   const { events: names, partitions } = subscription
-  const filter: Pick<ReadAllOptions, "names" | "partition"> = partitions === 1
+  const filter: Pick<ReadAllOptions, "names" | "partition"> = partitions === 1 || subscription.reads === "everything"
     ? { names }
     : { names, partition: { index: held.partition, count: partitions } }
 
