@@ -63,9 +63,9 @@ export const claimCases: ReadonlyArray<Case> = [
     check: (stores) =>
       Effect.gen(function*() {
         const kind = freshKind()
-        yield* put(stores, { kind, body: { nr: 4 }, delay: 700 }, ...entries(kind, 2))
+        yield* put(stores, { kind, body: { nr: 4 }, delay: 300 }, ...entries(kind, 2))
         yield* put(stores, { kind, body: { nr: 2 } }, { kind, body: { nr: 3 }, delay: 30 })
-        yield* Effect.sleep("800 millis")
+        yield* Effect.sleep("350 millis")
         const order: Array<number> = []
         for (const limit of [1, 3, 2]) {
           const claims = yield* stores.outbox.claim({ kinds: [kind], limit, lease: long })
