@@ -3,31 +3,52 @@
  * one of us has made the compiler take for slow. A peer stands still while it is not its turn.
  */
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import type { Contestant } from "./Contest.ts"
-import type { Answer, Turn } from "./PeerProgram.ts"
+import { type Answer, databaseVariable, type Failure, type Turn } from "./PeerProgram.ts"
+import type { Profile } from "./Profile.ts"
+import { Server } from "./Server.ts"
 
 /** The programs in `peers/`, and the names that they have in the table. */
 const programs = {
   redux: "Redux",
   "@reduxjs/toolkit": "ReduxToolkit",
   "@reduxjs/toolkit, listening": "ReduxToolkitListener",
-  xstate: "XState"
+  xstate: "XState",
+  emmett: "Emmett",
+  "emmett, tuned": "EmmettTuned"
 } as const
 
 /** A peer. */
 export type Name = keyof typeof programs
 
+/** What a peer needs to know. */
+export interface Options extends Pick<Profile, "milliseconds"> {
+  /** How many events it goes through, where its work has an end. */
+  readonly events?: number
+  /** Makes a database for each peer, where the row needs one. */
+  readonly database?: Effect.Effect<Redacted.Redacted, Error, Scope.Scope>
+}
+
 /** Starts the peer's process, for as long as the scope lasts. What it does is the work of the row with this id. */
-const start = (name: Name, id: string): Effect.Effect<ChildProcess, never, Scope.Scope> =>
+const start = (
+  name: Name,
+  id: string,
+  url: Redacted.Redacted | undefined
+): Effect.Effect<ChildProcess, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() =>
       fork(fileURLToPath(new URL(`peers/${programs[name]}.ts`, import.meta.url)), [id], {
         // Its users deploy it so; it would check much more otherwise.
-        env: { ...process.env, NODE_ENV: "production" }
+        env: {
+          ...process.env,
+          NODE_ENV: "production",
+          ...(url === undefined ? {} : { [databaseVariable]: Redacted.value(url) })
+        }
       })
     ),
     (peer) =>
@@ -45,7 +66,8 @@ const answerTo = (peer: ChildProcess, name: Name, turn: Turn): Effect.Effect<Ans
     if (peer.exitCode !== null || peer.signalCode !== null) return gone()
     const answered = (answer: unknown) => {
       peer.off("exit", gone)
-      resume(Effect.succeed(answer as Answer))
+      const told = answer as Answer | Failure
+      resume("failure" in told ? Effect.fail(new Error(`${name} failed: ${told.failure}`)) : Effect.succeed(told))
     }
     peer.once("exit", gone)
     peer.once("message", answered)
@@ -57,24 +79,35 @@ const answerTo = (peer: ChildProcess, name: Name, turn: Turn): Effect.Effect<Ans
     })
   })
 
-/** The peer as a contestant for the row with this id, in rounds of so many milliseconds. */
-const open = (name: Name, id: string, milliseconds: number): Effect.Effect<Contestant, never, Scope.Scope> =>
-  Effect.map(
-    start(name, id),
-    (peer) => () =>
+/** The peer as a contestant for the row with this id. */
+const open = (
+  name: Name,
+  id: string,
+  { database, events = 0, milliseconds }: Options
+): Effect.Effect<Contestant, Error, Scope.Scope> =>
+  Effect.gen(function*() {
+    const peer = yield* start(name, id, database === undefined ? undefined : yield* database)
+    return (round) =>
       Effect.map(
-        answerTo(peer, name, { milliseconds }),
-        ({ fault, perSecond }) => ({ figures: { [id]: perSecond }, fault })
+        answerTo(peer, name, { round, milliseconds, events }),
+        ({ fault, figure }) => ({ figures: { [id]: figure }, fault })
       )
-  )
+  })
 
 /** These peers as contestants for the row with this id. */
 export const openAll = <const Names extends ReadonlyArray<Name>>(
   names: Names,
   id: string,
-  milliseconds: number
-): Effect.Effect<Record<Names[number], Contestant>, never, Scope.Scope> =>
+  options: Options
+): Effect.Effect<Record<Names[number], Contestant>, Error, Scope.Scope> =>
   Effect.map(
-    Effect.forEach(names, (name) => Effect.map(open(name, id, milliseconds), (peer) => [name, peer] as const)),
+    Effect.forEach(names, (name) => Effect.map(open(name, id, options), (peer) => [name, peer] as const)),
     (peers) => Object.fromEntries(peers) as Record<Names[number], Contestant>
+  )
+
+/** Emmett on a database of its own: with its defaults, and with the best settings that were found. */
+export const emmetts = (id: string, { milliseconds, peerEvents }: Profile) =>
+  Effect.flatMap(
+    Server,
+    ({ database }) => openAll(["emmett", "emmett, tuned"], id, { milliseconds, events: peerEvents, database })
   )

@@ -15,6 +15,8 @@ export interface Profile {
   readonly events: number
   /** How many events a handler that writes one row at a time goes through. */
   readonly rows: number
+  /** How many events a peer goes through that is too slow for as many as we do. */
+  readonly peerEvents: number
   /** How many events to wait for, one after the other, where the delay of each is measured. */
   readonly waits: number
 }
@@ -22,22 +24,24 @@ export interface Profile {
 /** Under two minutes. */
 export const quick: Profile = {
   name: "quick",
-  rounds: 7,
-  warmUp: 2,
-  milliseconds: 250,
+  rounds: 5,
+  warmUp: 1,
+  milliseconds: 200,
   events: 20_000,
   rows: 2_000,
+  peerEvents: 300,
   waits: 100
 }
 
 /** Under fifteen minutes. */
 export const full: Profile = {
   name: "full",
-  rounds: 12,
-  warmUp: 3,
-  milliseconds: 1_000,
+  rounds: 10,
+  warmUp: 2,
+  milliseconds: 700,
   events: 100_000,
   rows: 5_000,
+  peerEvents: 1_000,
   waits: 500
 }
 
@@ -49,5 +53,6 @@ export const smoke: Profile = {
   milliseconds: 20,
   events: 1_200,
   rows: 50,
+  peerEvents: 40,
   waits: 5
 }

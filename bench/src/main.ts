@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
+import * as Bars from "./Bars.ts"
 import { parse, type Request, usage, UsageError } from "./CommandLine.ts"
 import type { Experiment } from "./Contest.ts"
 import * as CpuProfile from "./CpuProfile.ts"
@@ -61,9 +62,10 @@ const run = (request: Request) =>
       profile: request.profile.name,
       date,
       rows,
-      refused
+      refused,
+      bars: Bars.verdicts(rows)
     }
-    console.log(Report.text(rows))
+    console.log(Report.text(report))
     for (const { id, reason } of refused) console.error(`${id}: no figure, because ${reason}`)
     write(request.results, "latest.json", `${JSON.stringify(report, undefined, 2)}\n`)
     write(request.results, "latest.md", Report.markdown(report))

@@ -7,6 +7,7 @@ import type { Experiment } from "../Contest.ts"
 import { connections, work } from "../floor/Connection.ts"
 import * as Log from "../Log.ts"
 import { Order } from "../Order.ts"
+import * as Peer from "../Peer.ts"
 import { numbers, rate } from "../Timing.ts"
 
 const id = "catchup.noop"
@@ -70,7 +71,8 @@ const noop: Experiment = {
               ? undefined
               : `${seen} of ${count} events in order, up to ${reached}`
             return { figures: { [id]: perSecond }, fault }
-          }).pipe(Effect.provideContext(log.context))
+          }).pipe(Effect.provideContext(log.context)),
+        peers: yield* Peer.emmetts(id, profile)
       }
     })
 }

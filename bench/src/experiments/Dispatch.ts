@@ -76,7 +76,7 @@ const dispatch: Experiment = {
   measures: [{ id, unit: "actions/s", better: "higher" }],
   open: ({ milliseconds }) =>
     Effect.map(
-      Peer.openAll(["redux", "@reduxjs/toolkit", "@reduxjs/toolkit, listening", "xstate"], id, milliseconds),
+      Peer.openAll(["redux", "@reduxjs/toolkit", "@reduxjs/toolkit, listening", "xstate"], id, { milliseconds }),
       (peers) => ({
         floor: () => Effect.sync(() => loop(milliseconds)),
         ours: () => sends(milliseconds),

@@ -80,7 +80,7 @@ const reducer: Experiment = {
   measures: [{ id: "reducer.step", unit: "steps/s", better: "higher" }],
   open: ({ milliseconds }) =>
     Effect.map(
-      Peer.openAll(["@reduxjs/toolkit", "xstate"], "reducer.step", milliseconds),
+      Peer.openAll(["@reduxjs/toolkit", "xstate"], "reducer.step", { milliseconds }),
       (peers) => ({
         floor: () => Effect.sync(() => steps("reducer.step", milliseconds, plainStep)),
         ours: () => Effect.sync(() => steps("reducer.step", milliseconds, ourStep)),

@@ -11,6 +11,7 @@ import type { Experiment } from "../Contest.ts"
 import { connections, work } from "../floor/Connection.ts"
 import * as Log from "../Log.ts"
 import { eventAt, Order, type OrderEvent } from "../Order.ts"
+import * as Peer from "../Peer.ts"
 import type { Profile } from "../Profile.ts"
 import * as ReadModel from "../ReadModel.ts"
 import { numbers, rate } from "../Timing.ts"
@@ -121,7 +122,8 @@ const experiment = ({ events, id, projection, write }: Kind): Experiment => ({
             const start = performance.now()
             yield* Projection.catchUp(projection(table, round + 1))
             return yield* outcome(table, rate(count, start).perSecond)
-          }).pipe(Effect.provideContext(log.context))
+          }).pipe(Effect.provideContext(log.context)),
+        peers: yield* Peer.emmetts(id, profile)
       }
     })
 })
