@@ -10,8 +10,10 @@ import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import type { Contestant } from "./Contest.ts"
 import { type Answer, databaseVariable, type Failure, type Turn } from "./PeerProgram.ts"
+import type { Order, Report } from "./peers/Appender.ts"
 import type { Profile } from "./Profile.ts"
 import { Server } from "./Server.ts"
+import { numbers } from "./Timing.ts"
 
 /** The programs in `peers/`, and the names that they have in the table. */
 const programs = {
@@ -34,15 +36,15 @@ export interface Options extends Pick<Profile, "milliseconds"> {
   readonly database?: Effect.Effect<Redacted.Redacted, Error, Scope.Scope>
 }
 
-/** Starts the peer's process, for as long as the scope lasts. What it does is the work of the row with this id. */
+/** Starts a program of `peers/`, for as long as the scope lasts. */
 const start = (
-  name: Name,
-  id: string,
+  program: string,
+  args: ReadonlyArray<string>,
   url: Redacted.Redacted | undefined
 ): Effect.Effect<ChildProcess, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() =>
-      fork(fileURLToPath(new URL(`peers/${programs[name]}.ts`, import.meta.url)), [id], {
+      fork(fileURLToPath(new URL(`peers/${program}.ts`, import.meta.url)), args, {
         // Its users deploy it so; it would check much more otherwise.
         env: {
           ...process.env,
@@ -60,24 +62,28 @@ const start = (
       })
   )
 
-const answerTo = (peer: ChildProcess, name: Name, turn: Turn): Effect.Effect<Answer, Error> =>
+/** Sends a message, if there is one, and waits for the next from there. */
+const answerTo = (peer: ChildProcess, name: string, message: object | undefined): Effect.Effect<unknown, Error> =>
   Effect.callback((resume) => {
     const gone = () => resume(Effect.fail(new Error(`${name} ended with code ${peer.exitCode ?? peer.signalCode}`)))
     if (peer.exitCode !== null || peer.signalCode !== null) return gone()
     const answered = (answer: unknown) => {
       peer.off("exit", gone)
-      const told = answer as Answer | Failure
-      resume("failure" in told ? Effect.fail(new Error(`${name} failed: ${told.failure}`)) : Effect.succeed(told))
+      resume(Effect.succeed(answer))
     }
     peer.once("exit", gone)
     peer.once("message", answered)
-    // Should the turn not reach it, that is because the peer is about to be gone.
-    peer.send(turn, () => {})
+    // Should the message not reach it, that is because the peer is about to be gone.
+    if (message !== undefined) peer.send(message, () => {})
     return Effect.sync(() => {
       peer.off("exit", gone)
       peer.off("message", answered)
     })
   })
+
+/** What a peer told, unless it was that it failed. */
+const told = <A extends object>(name: string, answer: A | Failure): Effect.Effect<A, Error> =>
+  "failure" in answer ? Effect.fail(new Error(`${name} failed: ${answer.failure}`)) : Effect.succeed(answer)
 
 /** The peer as a contestant for the row with this id. */
 const open = (
@@ -86,11 +92,11 @@ const open = (
   { database, events = 0, milliseconds }: Options
 ): Effect.Effect<Contestant, Error, Scope.Scope> =>
   Effect.gen(function*() {
-    const peer = yield* start(name, id, database === undefined ? undefined : yield* database)
+    const peer = yield* start(programs[name], [id], database === undefined ? undefined : yield* database)
     return (round) =>
-      Effect.map(
-        answerTo(peer, name, { round, milliseconds, events }),
-        ({ fault, figure }) => ({ figures: { [id]: figure }, fault })
+      answerTo(peer, name, { round, milliseconds, events } satisfies Turn).pipe(
+        Effect.flatMap((answer) => told(name, answer as Answer | Failure)),
+        Effect.map(({ fault, figure }) => ({ figures: { [id]: figure }, fault }))
       )
   })
 
@@ -111,3 +117,23 @@ export const emmetts = (id: string, { milliseconds, peerEvents }: Profile) =>
     Server,
     ({ database }) => openAll(["emmett", "emmett, tuned"], id, { milliseconds, events: peerEvents, database })
   )
+
+/** Appends by one of our processes: begins the ids of its streams, and has so many callers. Yields how many there were. */
+export type Appender = (prefix: string, callers: number) => Effect.Effect<number, Error>
+
+/** Starts so many processes of ours on the log of one database. */
+export const openAppenders = (
+  count: number,
+  { milliseconds, url }: { readonly milliseconds: number; readonly url: Redacted.Redacted }
+): Effect.Effect<ReadonlyArray<Appender>, Error, Scope.Scope> =>
+  Effect.forEach(numbers(count), (index) =>
+    Effect.gen(function*() {
+      const name = `process ${index + 1}`
+      const process = yield* start("Appender", [], url)
+      yield* answerTo(process, name, undefined)
+      return (prefix: string, callers: number) =>
+        answerTo(process, name, { milliseconds, callers, prefix } satisfies Order).pipe(
+          Effect.flatMap((answer) => told(name, answer as Report)),
+          Effect.map(({ appends }) => appends)
+        )
+    }))

@@ -10,6 +10,7 @@ import * as Bars from "./Bars.ts"
 import { parse, type Request, usage, UsageError } from "./CommandLine.ts"
 import type { Experiment } from "./Contest.ts"
 import * as CpuProfile from "./CpuProfile.ts"
+import * as Docs from "./Docs.ts"
 import * as Experiments from "./Experiments.ts"
 import * as Growth from "./Growth.ts"
 import * as Host from "./Host.ts"
@@ -44,6 +45,7 @@ const measure = ({ measures, open }: Experiment, { only, profile }: Request) =>
 const wantedBy = ({ only }: Request) =>
   Experiments.all.filter(({ measures }) => measures.some(({ id }) => only.includes(id)))
 
+/** Measures the rows, and writes what came of it. */
 const run = (request: Request) =>
   Effect.gen(function*() {
     const date = new Date().toISOString()
@@ -70,6 +72,7 @@ const run = (request: Request) =>
     write(request.results, "latest.json", `${JSON.stringify(report, undefined, 2)}\n`)
     write(request.results, "latest.md", Report.markdown(report))
     if (refused.length > 0) process.exitCode = 1
+    return report
   })
 
 const profile = (id: string, { profile, results }: Request) =>
@@ -94,16 +97,27 @@ const profile = (id: string, { profile, results }: Request) =>
 const grow = ({ profile, results }: Request) =>
   Effect.gen(function*() {
     const date = new Date().toISOString()
-    const growth = yield* Effect.scoped(Growth.measure(profile))
-    const text = Growth.markdown(growth, profile.name)
+    const growth = yield* Growth.measure(profile)
+    const text = [`# Growth, profile ${profile.name}`, "", ...Growth.sections(growth, "")].join("\n")
     console.log(text)
     const content = { machine: Host.machine(), versions: Host.versions(), profile: profile.name, date, ...growth }
     write(results, "growth.json", `${JSON.stringify(content, undefined, 2)}\n`)
     write(results, "growth.md", text)
+    for (const [file, plot] of Growth.plots(growth)) write(results, file, plot)
+    return growth
+  })
+
+const document = (docs: string, request: Request) =>
+  Effect.gen(function*() {
+    const report = yield* run(request)
+    const growth = yield* grow(request)
+    write(docs, "benchmarks.md", Docs.page(report, growth))
+    for (const [file, plot] of Growth.plots(growth)) write(join(docs, "benchmarks"), file, plot)
   })
 
 const wanted = (request: Request) => {
   if (request.cpuProfileOf !== undefined) return profile(request.cpuProfileOf, request)
+  if (request.docs !== undefined) return document(request.docs, request)
   return request.subject === "growth" ? grow(request) : run(request)
 }
 

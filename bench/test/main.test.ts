@@ -78,11 +78,29 @@ describe("pnpm bench", () => {
     const { stdout } = await bench("--growth", "--smoke", "--results", results)
     const markdown = readFileSync(join(results, "growth.md"), "utf8")
     assert.include(stdout, markdown)
-    assert.match(markdown, /^\| 2,000 \| [\d.]+ \|/m)
-    assert.match(markdown, /^\| 1,000 \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \|$/m)
     assert.notInclude(markdown, "NaN")
-    const { callers } = JSON.parse(readFileSync(join(results, "growth.json"), "utf8")) as Growth
-    assert.deepStrictEqual(callers.map((row) => row.callers), [1, 32, 128, 1_000])
+    const { studies } = JSON.parse(readFileSync(join(results, "growth.json"), "utf8")) as Growth
+    assert.deepStrictEqual(
+      Object.fromEntries(studies.map(({ name, rows }) => [name, rows.map(([first]) => first)])),
+      {
+        logs: [1_000, 2_000],
+        streams: [1, 100, 200],
+        callers: [1, 8, 32, 128, 1_000],
+        processes: [1, 2, 3, 4],
+        bodies: [307, 10_006],
+        disk: [0, 1, 5, 20]
+      }
+    )
+    for (const { columns, plots, rows } of studies) {
+      for (const row of rows) {
+        assert.strictEqual(row.length, columns.length)
+        for (const figure of row) assert.isTrue(figure === null || Number.isFinite(figure))
+      }
+      for (const { file } of plots) {
+        assert.include(markdown, `(${file})`)
+        assert.match(readFileSync(join(results, file), "utf8"), /^<svg [^]*<\/svg>\n$/)
+      }
+    }
   })
 
   it("writes a CPU profile and names functions with their places", { timeout: 30_000 }, async () => {
