@@ -26,11 +26,11 @@ export const quick: Profile = {
   name: "quick",
   rounds: 5,
   warmUp: 1,
-  milliseconds: 200,
+  milliseconds: 140,
   events: 20_000,
   rows: 2_000,
   peerEvents: 300,
-  waits: 100
+  waits: 60
 }
 
 /** Under fifteen minutes. */

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
+import * as AllocationProfile from "./AllocationProfile.ts"
 import * as Bars from "./Bars.ts"
 import { parse, type Request, usage, UsageError } from "./CommandLine.ts"
 import type { Experiment } from "./Contest.ts"
@@ -78,20 +79,31 @@ const run = (request: Request) =>
 const profile = (id: string, { profile, results }: Request) =>
   Effect.gen(function*() {
     const { open } = Experiments.all.find(({ measures }) => measures.some((measure) => measure.id === id))!
-    const recorded = yield* Effect.scoped(Effect.gen(function*() {
+    const { allocated, recorded } = yield* Effect.scoped(Effect.gen(function*() {
       const { ours } = yield* open(profile)
       const rounds = (from: number, count: number) =>
         Effect.forEach(numbers(count), (round) => ours(from + round), { discard: true })
-      yield* rounds(0, profile.warmUp)
-      const [, recorded] = yield* CpuProfile.during(rounds(profile.warmUp, profile.rounds))
-      return recorded
+      const { rounds: count, warmUp } = profile
+      yield* rounds(0, warmUp)
+      // One after the other, so that neither is in the other's way.
+      const [, recorded] = yield* CpuProfile.during(rounds(warmUp, count))
+      const [, allocated] = yield* AllocationProfile.during(rounds(warmUp + count, count))
+      return { allocated, recorded }
     }))
+    console.log("self time")
     for (const { milliseconds, name, place, share } of CpuProfile.selfTimes(recorded, root).slice(0, 30)) {
       console.log(
         `${(share * 100).toFixed(1).padStart(5)} %  ${milliseconds.toFixed(0).padStart(6)} ms  ${name}  ${place}`
       )
     }
+    console.log("\nallocated")
+    for (const { bytes, name, place, share } of AllocationProfile.allocations(allocated, root).slice(0, 30)) {
+      console.log(
+        `${(share * 100).toFixed(1).padStart(5)} %  ${(bytes / 2 ** 20).toFixed(1).padStart(6)} MiB  ${name}  ${place}`
+      )
+    }
     write(results, `${id}.cpuprofile`, JSON.stringify(recorded))
+    write(results, `${id}.heapprofile`, JSON.stringify(allocated))
   })
 
 const grow = ({ profile, results }: Request) =>

@@ -65,4 +65,12 @@ describe("Row", () => {
       ["x", "right", "ops/s ↑", "2 (2–2)", "3.00 (3.00–3.00)", "right"]
     ])
   })
+
+  it("tells of a peer that failed, and has no figure of it", () => {
+    const failed = { figures: {}, pressures: [], fault: "it failed: no connection" }
+    const row = rowOf({ ours: series([6]), floor: undefined, peers: { failed, right: series([2]) } })
+    assert.deepStrictEqual(row.peers, { right: 2 })
+    assert.deepStrictEqual(row.faults, { failed: "it failed: no connection" })
+    assert.deepInclude(Report.peerTable([row]), ["x", "failed", "ops/s ↑", "–", "–", "wrong: it failed: no connection"])
+  })
 })

@@ -68,7 +68,12 @@ describe("pnpm bench", () => {
   })
 
   it("measures rows on the server, and names its durability", { timeout: 60_000 }, async () => {
-    const { machine, versions } = await measure("append10.c32", "projection.batch")
+    const { machine, rows, versions } = await measure("append10.c32", "projection.batch")
+    for (const { faults, peers } of rows) {
+      assert.deepStrictEqual(Object.keys(peers), ["emmett", "emmett, tuned"])
+      assert.deepStrictEqual(faults, {})
+    }
+    assert.match(versions["@event-driven-io/emmett-postgresql"] ?? "", /^\d+\.\d+\.\d+$/)
     assert.match(versions["postgres"] ?? "", /^\d+/)
     assert.strictEqual(machine.postgres?.["fsync"], "on")
   })
@@ -103,11 +108,14 @@ describe("pnpm bench", () => {
     }
   })
 
-  it("writes a CPU profile and names functions with their places", { timeout: 30_000 }, async () => {
+  it("writes profiles of time and of memory, and names functions with their places", { timeout: 30_000 }, async () => {
     const results = folder()
     const { stdout } = await bench("--smoke", "--profile", "store.memory", "--results", results)
-    assert.isTrue(existsSync(join(results, "store.memory.cpuprofile")))
+    for (const kind of ["cpuprofile", "heapprofile"]) {
+      assert.isTrue(existsSync(join(results, `store.memory.${kind}`)), kind)
+    }
     assert.match(stdout, /^ +\d+\.\d % +\d+ ms {2}\S+ {2}\S+:\d+$/m)
+    assert.match(stdout, /^ +\d+\.\d % +\d+\.\d MiB {2}\S+ {2}\S+:\d+$/m)
   })
 
   it("ends with code 2 and the usage on a mistake", { timeout: 30_000 }, async () => {

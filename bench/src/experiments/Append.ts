@@ -43,7 +43,14 @@ interface Counted {
 const alone = (size: number): Experiment => {
   const id = `append${size}.seq`
   return {
-    measures: [{ id, unit: "ms (p50)", better: "lower" }],
+    measures: [{
+      id,
+      unit: "ms (p50)",
+      better: "lower",
+      about:
+        `One caller appends ${size} ${size === 1 ? "event" : "events"} at a time to a stream. The floor inserts the ` +
+        "same rows by one statement."
+    }],
     open: (profile) =>
       Effect.gen(function*() {
         const { milliseconds } = profile
@@ -73,7 +80,14 @@ const alone = (size: number): Experiment => {
 const together = (size: number, callers = 32): Experiment => {
   const id = `append${size}.c${callers}`
   return {
-    measures: [{ id, unit: "appends/s", better: "higher" }],
+    measures: [{
+      id,
+      unit: "appends/s",
+      better: "higher",
+      about:
+        `${callers} callers append ${size} ${size === 1 ? "event" : "events"} at a time, each to a stream of its ` +
+        "own. The floor inserts the same rows by one statement, on a connection for each caller."
+    }],
     open: (profile) =>
       Effect.gen(function*() {
         const { milliseconds } = profile

@@ -16,7 +16,14 @@ const callers = 32
 const id = `command.warm.c${callers}`
 
 const warm: Experiment = {
-  measures: [{ id, unit: "commands/s", better: "higher" }],
+  measures: [{
+    id,
+    unit: "commands/s",
+    better: "higher",
+    about:
+      `${callers} callers revise an order each that is in use: decide, append, evolve. The floor inserts the same ` +
+      "events without deciding anything. Emmett's `CommandHandler` reads the stream for each command."
+  }],
   open: (profile) =>
     Effect.gen(function*() {
       const { milliseconds } = profile

@@ -20,7 +20,13 @@ const select = `SELECT version, type, data FROM composable.events WHERE stream_i
 const load = (length: number): Experiment => {
   const id = `load.${length}`
   return {
-    measures: [{ id, unit: "ms (p50)", better: "lower" }],
+    measures: [{
+      id,
+      unit: "ms (p50)",
+      better: "lower",
+      about: `An aggregate of ${length} events is loaded and folded, with nothing cached. The floor selects the same ` +
+        "rows, their bodies parsed, and folds nothing."
+    }],
     open: (profile) =>
       Effect.gen(function*() {
         const { milliseconds } = profile

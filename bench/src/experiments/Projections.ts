@@ -23,6 +23,7 @@ type Write = Projection.Projection<SqlError, SqlClient.SqlClient>
 /** How a kind of projection writes its rows, and how the floor does. */
 interface Kind {
   readonly id: string
+  readonly about: string
   /** How many events the log holds. */
   readonly events: (profile: Profile) => number
   readonly projection: (table: string, version: number) => Write
@@ -39,6 +40,9 @@ const run = (statement: string, parameters: ReadonlyArray<unknown> = []) =>
 
 const row: Kind = {
   id: "projection.row",
+  about:
+    "Catching up into a read model with a row for each event, by a handler for each event, effectively once. The " +
+    "floor writes the same rows by the same statements, in transactions as large, and reads no log.",
   events: ({ rows }) => rows,
   projection: (table, version) => {
     const handle = (event: OrderEvent, { globalPosition }: Row["recorded"]) =>
@@ -65,6 +69,7 @@ const row: Kind = {
 
 const batch: Kind = {
   id: "projection.batch",
+  about: "The same by a handler for each batch, in one statement.",
   events: ({ events }) => events,
   projection: (table, version) =>
     Projection.defineBatch(Order, {
@@ -83,8 +88,8 @@ const batch: Kind = {
   }
 }
 
-const experiment = ({ events, id, projection, write }: Kind): Experiment => ({
-  measures: [{ id, unit: "events/s", better: "higher" }],
+const experiment = ({ about, events, id, projection, write }: Kind): Experiment => ({
+  measures: [{ id, unit: "events/s", better: "higher", about }],
   open: (profile) =>
     Effect.gen(function*() {
       const log = yield* Log.open

@@ -15,7 +15,12 @@ const length = 1_000
 const versionAt = (index: number): number => index * 7_919 % length
 
 const one: Experiment = {
-  measures: [{ id, unit: "ms (p50)", better: "lower" }],
+  measures: [{
+    id,
+    unit: "ms (p50)",
+    better: "lower",
+    about: `One event is read out of a stream of ${length}. The floor selects the same row by the same index.`
+  }],
   open: ({ milliseconds }) =>
     Effect.gen(function*() {
       const log = yield* Log.open
