@@ -27,9 +27,9 @@ export const quick: Profile = {
   rounds: 5,
   warmUp: 1,
   milliseconds: 140,
-  events: 20_000,
+  events: 15_000,
   rows: 2_000,
-  peerEvents: 300,
+  peerEvents: 200,
   waits: 60
 }
 
@@ -38,11 +38,11 @@ export const full: Profile = {
   name: "full",
   rounds: 10,
   warmUp: 2,
-  milliseconds: 700,
+  milliseconds: 500,
   events: 100_000,
   rows: 5_000,
   peerEvents: 1_000,
-  waits: 500
+  waits: 300
 }
 
 /** A second or two for a row: shows that everything runs and is right; the figures mean nothing. */

@@ -34,10 +34,13 @@ const write = (folder: string, name: string, content: string): void => {
 const measure = ({ measures, open }: Experiment, { only, profile }: Request) =>
   Effect.gen(function*() {
     const wanted = measures.filter(({ id }) => only.includes(id))
-    console.error(`measuring ${wanted.map(({ id }) => id).join(", ")} …`)
+    const ids = wanted.map(({ id }) => id).join(", ")
+    const start = performance.now()
+    console.error(`measuring ${ids} …`)
     const exit = yield* Effect.exit(
       Effect.scoped(Effect.flatMap(open(profile), (contest) => Rounds.run(contest, profile)))
     )
+    console.error(`measured ${ids} in ${((performance.now() - start) / 1_000).toFixed(1)} s`)
     return Exit.isSuccess(exit)
       ? wanted.map((spec) => Row.of(spec, exit.value))
       : wanted.map(({ id }): Row.Refused => ({ id, reason: `it failed: ${Cause.pretty(exit.cause)}` }))
