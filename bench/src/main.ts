@@ -19,6 +19,7 @@ import * as Report from "./Report.ts"
 import * as Rounds from "./Rounds.ts"
 import * as Row from "./Row.ts"
 import { Server } from "./Server.ts"
+import { markdownTable } from "./Table.ts"
 import { numbers } from "./Timing.ts"
 
 const root = join(import.meta.dirname, "../..")
@@ -113,7 +114,13 @@ const grow = ({ profile, results }: Request) =>
   Effect.gen(function*() {
     const date = new Date().toISOString()
     const growth = yield* Growth.measure(profile)
-    const text = [`# Growth, profile ${profile.name}`, "", ...Growth.sections(growth, "")].join("\n")
+    const [head, ...bars] = Report.barTable(growth.studies.flatMap((study) => study.bars))
+    const text = [
+      `# Growth, profile ${profile.name}`,
+      "",
+      ...Growth.sections(growth, ""),
+      ...(head === undefined ? [] : ["## Bars", "", ...markdownTable(head, bars), ""])
+    ].join("\n")
     console.log(text)
     const content = { machine: Host.machine(), versions: Host.versions(), profile: profile.name, date, ...growth }
     write(results, "growth.json", `${JSON.stringify(content, undefined, 2)}\n`)

@@ -84,6 +84,7 @@ describe("pnpm bench", () => {
     const markdown = readFileSync(join(results, "growth.md"), "utf8")
     assert.include(stdout, markdown)
     assert.notInclude(markdown, "NaN")
+    assert.match(markdown, /^\| append1 of 4 processes × 8 \| ≥ 10,000 appends\/s \| [\d.,]+ \| (yes|no) \|$/m)
     const { studies } = JSON.parse(readFileSync(join(results, "growth.json"), "utf8")) as Growth
     assert.deepStrictEqual(
       Object.fromEntries(studies.map(({ name, rows }) => [name, rows.map(([first]) => first)])),
