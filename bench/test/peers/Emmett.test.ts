@@ -4,7 +4,8 @@
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import { work } from "../../src/floor/Connection.ts"
+import * as Schedule from "effect/Schedule"
+import { connect, query, work } from "../../src/floor/Connection.ts"
 import { handle, project } from "../../src/peers/emmettConsumer.ts"
 import { eventAt, faultOf, open, type Settings } from "../../src/peers/emmettOrder.ts"
 import { Server } from "../../src/Server.ts"
@@ -18,18 +19,33 @@ const tuned: Settings = {
   readModel: "statements"
 }
 
+/**
+ * Waits until nobody else is connected. A pool's end is told before its connections are gone, and one that then sees its
+ * database dropped throws where nobody can catch it.
+ */
+const alone = (url: Redacted.Redacted): Effect.Effect<void, Error> =>
+  Effect.scoped(Effect.gen(function*() {
+    const client = yield* connect(url)
+    const others = query(client, {
+      text: `SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+      rowMode: "array"
+    })
+    yield* Effect.repeat(others, { until: (rows) => rows.length === 0, schedule: Schedule.spaced("10 millis") })
+  }))
+
 /** A store with an order of five events, closed before its database is dropped. */
 const opened = (settings: Settings) =>
   Effect.gen(function*() {
     const { database } = yield* Server
-    const url = Redacted.value(yield* database)
+    const url = yield* database
     const store = yield* Effect.acquireRelease(
-      work(() => open(url, settings)),
+      work(() => open(Redacted.value(url), settings)),
       (store) =>
-        Effect.promise(async () => {
+        work(async () => {
           await store.store.close()
-          if (!store.pool.ended) await store.pool.end()
-        })
+          if (!store.pool.ending) await store.pool.end()
+        }).pipe(Effect.andThen(alone(url)), Effect.orDie)
     )
     yield* work(() => store.store.appendToStream("order-1", numbers(5).map((index) => eventAt("1", index))))
     return store
