@@ -14,6 +14,8 @@ export interface Request {
   readonly cpuProfileOf: string | undefined
   /** What to measure: the table's rows, or how costs grow. */
   readonly subject: "rows" | "growth"
+  /** The folder of documents to write the page to, for which both are measured. */
+  readonly docs: string | undefined
   /** The folder to write to. */
   readonly results: string
 }
@@ -21,15 +23,18 @@ export interface Request {
 /** What `--help` prints, and what follows a mistake. */
 export const usage = (ids: ReadonlyArray<string>): string =>
   `Usage: pnpm bench [--quick | --full | --smoke] [--only ID,…] [--profile ID] [--growth]
-                  [--results FOLDER]
+                  [--docs FOLDER] [--results FOLDER]
 
   --quick         under two minutes; the default
   --full          under fifteen minutes, with less spread
   --smoke         seconds: shows that everything runs and is right, its figures mean nothing
   --only ID,…     only these rows
-  --profile ID    writes ID.cpuprofile of this row and prints the functions with most self time
-  --growth        instead of the rows, how costs grow with the log (10^3 and 10^6 events, with --full also 10^7) and
-                  with callers (1 to 1 000); writes growth.json and growth.md
+  --profile ID    writes ID.cpuprofile and ID.heapprofile of this row, and prints the functions with most self time and
+                  those that allocate most
+  --growth        instead of the rows, how costs grow: with the log (10^3 and 10^6 events, with --full also 10^7), with
+                  streams, callers, processes, the size of events, and on a slow disk; writes growth.json, growth.md
+                  and plots
+  --docs FOLDER   the rows and growth, and writes benchmarks.md with its plots to this folder
   --results DIR   where to write latest.json and latest.md; default bench/results
 
 It measures on the server of DATABASE_URL, or on an embedded PostgreSQL.
@@ -47,6 +52,7 @@ const options = {
   only: { type: "string" },
   profile: { type: "string" },
   growth: { type: "boolean" },
+  docs: { type: "string" },
   results: { type: "string" },
   help: { type: "boolean" }
 } as const
@@ -59,6 +65,9 @@ const values = (args: ReadonlyArray<string>) => {
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
 }
+
+/** pnpm runs the script in bench/, but a path is meant from where the command was typed. */
+const typed = (path: string): string => resolve(process.env["INIT_CWD"] ?? process.cwd(), path)
 
 /** Reads the arguments; `ids` are the rows there are. Undefined when help was asked for. */
 export const parse = (
@@ -77,14 +86,15 @@ export const parse = (
   if (given.growth === true && (given.only ?? given.profile) !== undefined) {
     throw new UsageError("--growth has no rows to choose from")
   }
+  if (given.docs !== undefined && (given.only ?? given.profile) !== undefined) {
+    throw new UsageError("--docs takes all rows")
+  }
   return {
     profile: chosen[0] ?? Profile.quick,
     only,
     cpuProfileOf: given.profile,
     subject: given.growth === true ? "growth" : "rows",
-    // pnpm runs the script in bench/, but a path is meant from where the command was typed.
-    results: given.results === undefined
-      ? resultsByDefault
-      : resolve(process.env["INIT_CWD"] ?? process.cwd(), given.results)
+    docs: given.docs === undefined ? undefined : typed(given.docs),
+    results: given.results === undefined ? resultsByDefault : typed(given.results)
   }
 }

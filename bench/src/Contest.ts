@@ -12,6 +12,8 @@ export interface Measure {
   /** The row's name, `append1.c32`. */
   readonly id: string
   readonly unit: string
+  /** What is done, and what the floor does, in a sentence or two for the documents. */
+  readonly about?: string
   /** Which figures are the better ones. */
   readonly better: "higher" | "lower"
 }

@@ -41,7 +41,10 @@ export interface SelfTime {
 }
 
 /** What stands behind the last `node_modules`, or else behind the root. */
-const placeOf = ({ lineNumber, url }: Pick<Profiler.ProfileNode["callFrame"], "url" | "lineNumber">, root: string) => {
+export const placeOf = (
+  { lineNumber, url }: Pick<Profiler.ProfileNode["callFrame"], "url" | "lineNumber">,
+  root: string
+) => {
   if (url === "") return ""
   const path = url.replace(/^file:\/\//, "")
   const dependency = path.lastIndexOf("/node_modules/")

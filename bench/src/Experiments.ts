@@ -3,6 +3,7 @@
  */
 import type { Experiment } from "./Contest.ts"
 import * as Append from "./experiments/Append.ts"
+import * as Bulk from "./experiments/Bulk.ts"
 import * as CatchUp from "./experiments/CatchUp.ts"
 import * as Checks from "./experiments/Checks.ts"
 import * as Command from "./experiments/Command.ts"
@@ -12,11 +13,14 @@ import * as InMemory from "./experiments/InMemory.ts"
 import * as Lag from "./experiments/Lag.ts"
 import * as Load from "./experiments/Load.ts"
 import * as Projections from "./experiments/Projections.ts"
+import * as Read from "./experiments/Read.ts"
 
 /** What `pnpm bench` measures. */
 export const all: ReadonlyArray<Experiment> = [
   ...Append.experiments,
+  ...Bulk.experiments,
   ...Command.experiments,
+  ...Read.experiments,
   ...Load.experiments,
   ...InMemory.experiments,
   ...Checks.experiments,

@@ -39,7 +39,15 @@ const manifestOf = (name: string): string => {
 const versionOf = (manifest: string): string =>
   (JSON.parse(readFileSync(manifest, "utf8")) as { readonly version: string }).version
 
-const packages = ["effect", "@effect/sql-pg", "pg", "redux", "@reduxjs/toolkit", "xstate"]
+const packages = [
+  "effect",
+  "@effect/sql-pg",
+  "pg",
+  "redux",
+  "@reduxjs/toolkit",
+  "xstate",
+  "@event-driven-io/emmett-postgresql"
+]
 
 /** Of Node, and of the packages that take part. */
 export const versions = (): Readonly<Record<string, string>> => ({

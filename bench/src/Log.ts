@@ -24,10 +24,8 @@ export interface Log {
   readonly context: Context.Context<EventStore.EventStore | SqlClient.SqlClient | PgClient.PgClient>
 }
 
-/** Opens an empty log, as a user with default options does. */
-export const open: Effect.Effect<Log, Error, Server | Scope.Scope> = Effect.gen(function*() {
-  const server = yield* Server
-  const url = yield* server.database
+/** Opens the log of a database, as a user with default options does. */
+export const openAt = Effect.fnUntraced(function*(url: Redacted.Redacted): Effect.fn.Return<Log, Error, Scope.Scope> {
   const context = yield* Layer.build(
     PostgresEventStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url, applicationName: "ours" })))
   )
@@ -38,6 +36,12 @@ export const open: Effect.Effect<Log, Error, Server | Scope.Scope> = Effect.gen(
     ),
     context
   )
+})
+
+/** Opens an empty log on a database of its own. */
+export const open: Effect.Effect<Log, Error, Server | Scope.Scope> = Effect.gen(function*() {
+  const { database } = yield* Server
+  return yield* openAt(yield* database)
 })
 
 /** The position of the log's last event. */

@@ -9,7 +9,7 @@ import * as Fx from "@composable-ts/core/Fx"
 import type * as StreamId from "@composable-ts/core/StreamId"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { contentAt, initial, totalOf } from "./OrderContent.ts"
+import { contentAt, initial, type State, totalOf } from "./OrderContent.ts"
 
 const Line = Schema.Struct({
   sku: Schema.String,
@@ -38,9 +38,9 @@ export type OrderEvent = Action.EventOf<typeof Order>
 export type OrderCommand = Action.CommandOf<typeof Order>
 
 /** The order's rules. */
-export const order = Aggregate.define(Order, {
+export const rules = {
   initial,
-  decide: (state, command) => {
+  decide: (state: State, command: OrderCommand) => {
     const { currency, customerId, lines, note, orderId } = command
     switch (command._tag) {
       case "Place":
@@ -53,7 +53,7 @@ export const order = Aggregate.define(Order, {
           : Fx.reject({ _tag: "NotPlaced" })
     }
   },
-  evolve: (state, event) => {
+  evolve: (state: State, event: OrderEvent): State => {
     switch (event._tag) {
       case "Placed":
         return { ...state, placed: true, total: event.total }
@@ -61,7 +61,10 @@ export const order = Aggregate.define(Order, {
         return { ...state, revisions: state.revisions + 1, total: event.total }
     }
   }
-})
+}
+
+/** The order. */
+export const order = Aggregate.define(Order, rules)
 
 /** The command that places an order. */
 export const place = (id: string): OrderCommand => Order.Place(contentAt(id, 0))
@@ -79,6 +82,17 @@ export const eventAt = (id: string, version: number): OrderEvent => {
 
 /** {@link eventAt}, as it is stored. */
 export const encodedAt = (id: string, version: number) => Result.getOrThrow(Order.encode(eventAt(id, version)))
+
+/** {@link encodedAt}, with so many lines more: each adds about 50 bytes. */
+export const encodedWith = (id: string, version: number, lines: number) => {
+  const event = eventAt(id, version)
+  const more = Array.from({ length: lines }, (_, line) => ({
+    sku: `SKU-${(line * 7_919 + version) % 100_003}`,
+    quantity: 1 + (line + version) % 9,
+    unitPrice: 100 + (line * 37 + version * 11) % 9_900
+  }))
+  return Result.getOrThrow(Order.encode({ ...event, lines: [...event.lines, ...more] }))
+}
 
 /** The stream of an order. */
 export const streamOf = (id: string): StreamId.StreamId => Result.getOrThrow(Aggregate.streamId(order, id))

@@ -7,18 +7,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { OrderEvent } from "./Order.ts"
 
-/** Makes the table. */
-export const create = (table: string): string => `
-  CREATE TABLE ${table} (
-    position bigint PRIMARY KEY, order_id text NOT NULL, customer_id text NOT NULL, total integer NOT NULL
-  )`
-
-/** Writes one row; {@link values} gives the parameters. */
-export const insert = (table: string): string => `INSERT INTO ${table} VALUES ($1, $2, $3, $4)`
-
-/** Writes many rows; its parameters are the columns. */
-export const insertAll = (table: string): string =>
-  `INSERT INTO ${table} SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::int[])`
+export { create, insert, insertAll } from "./ReadModelSql.ts"
 
 /** A row's values. */
 export const values = (event: OrderEvent, position: bigint): [bigint, string, string, number] => [

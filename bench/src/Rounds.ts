@@ -26,10 +26,24 @@ class Recording implements Series {
   readonly figures: Record<string, Array<number>> = {}
   readonly pressures: Array<Pressure.Pressure> = []
   fault: string | undefined = undefined
+  private failed = false
   readonly contestant: Contestant
 
   constructor(contestant: Contestant) {
     this.contestant = contestant
+  }
+
+  /** Like {@link take}, but failing it is out of the contest, and its fault is told. */
+  takePart(round: number, counts: boolean): Effect.Effect<void> {
+    if (this.failed) return Effect.void
+    return Effect.match(this.take(round, counts), {
+      onSuccess: () => {},
+      onFailure: (error) => {
+        this.failed = true
+        this.fault = `it failed: ${error.message}`
+        for (const id of Object.keys(this.figures)) delete this.figures[id]
+      }
+    })
   }
 
   take(round: number, counts: boolean): Effect.Effect<void, Error> {
@@ -42,7 +56,7 @@ class Recording implements Series {
   }
 }
 
-/** Runs a contest: floor, ours, peers, and again. */
+/** Runs a contest: floor, ours, peers, and again. A peer that fails costs its own figures and nobody else's. */
 export const run = (
   { floor, ours, peers = {} }: Contest,
   { rounds, warmUp }: Pick<Profile, "rounds" | "warmUp">
@@ -53,11 +67,12 @@ export const run = (
       ours: new Recording(ours),
       peers: Object.fromEntries(Object.entries(peers).map(([name, peer]) => [name, new Recording(peer)]))
     }
-    const inTurn = [recordings.floor, recordings.ours, ...Object.values(recordings.peers)]
+    const { floor: ofFloor, ours: ofOurs } = recordings
     for (let round = 0; round < warmUp + rounds; round++) {
-      for (const recording of inTurn) {
-        if (recording !== undefined) yield* recording.take(round, round >= warmUp)
-      }
+      const counts = round >= warmUp
+      if (ofFloor !== undefined) yield* ofFloor.take(round, counts)
+      yield* ofOurs.take(round, counts)
+      for (const peer of Object.values(recordings.peers)) yield* peer.takePart(round, counts)
     }
     return recordings
   })

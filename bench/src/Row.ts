@@ -31,7 +31,7 @@ export interface Row extends Measure, Each<number> {
   readonly spread: Each<Range>
   /** Our figure divided by theirs, round by round. */
   readonly ratios: Omit<Each<Summary>, "ours">
-  /** Which peers' results were wrong, and how. */
+  /** Which peers' results were wrong, and how; those that failed have no figure. */
   readonly faults: Readonly<Record<string, string>>
   /** What we and the floor did to the process. */
   readonly pressure: Omit<Each<Strain>, "peers">
@@ -70,7 +70,11 @@ export const of = ({ better, id, unit }: Measure, { floor, ours, peers }: Result
   if (floor?.fault !== undefined) return { id, reason: `the floor's result is wrong: ${floor.fault}` }
   const figures = figuresOf(ours, id)
   const floorFigures = floor === undefined ? undefined : figuresOf(floor, id)
-  const peerFigures = mapValues(peers, (series) => figuresOf(series, id))
+  // A peer that failed has a fault instead of figures.
+  const peerFigures = mapValues(
+    Object.fromEntries(Object.entries(peers).filter(([, { figures }]) => figures[id] !== undefined)),
+    (series) => figuresOf(series, id)
+  )
   return {
     id,
     unit,

@@ -13,7 +13,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { readFileSync } from "node:fs"
-import { encodedAt, streamOf } from "./Order.ts"
+import { encodedWith, streamOf } from "./Order.ts"
 import { Server } from "./Server.ts"
 import { numbers, p50, sequence } from "./Timing.ts"
 
@@ -37,17 +37,7 @@ const variants = [
   { name: "bytea, MessagePack", codec: Codec.messagePack, prepare: Effect.void }
 ] as const
 
-/** An order's event, with so many lines more. */
-const eventWith = (lines: number) => (index: number): EncodedEvent => {
-  const event = encodedAt("1", index)
-  const data = event.data as { readonly lines: ReadonlyArray<object> }
-  const more = numbers(lines).map((line) => ({
-    sku: `SKU-${(line * 7_919 + index) % 100_003}`,
-    quantity: 1 + (line + index) % 9,
-    unitPrice: 100 + (line * 37 + index * 11) % 9_900
-  }))
-  return { ...event, data: { ...data, lines: [...data.lines, ...more] } as EncodedEvent["data"] }
-}
+const eventWith = (lines: number) => (index: number): EncodedEvent => encodedWith("1", index, lines)
 
 const several = (make: (index: number) => EncodedEvent, count: number) =>
   numbers(count).map(make) as unknown as NonEmptyReadonlyArray<EncodedEvent>

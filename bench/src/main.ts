@@ -6,9 +6,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
+import * as AllocationProfile from "./AllocationProfile.ts"
+import * as Bars from "./Bars.ts"
 import { parse, type Request, usage, UsageError } from "./CommandLine.ts"
 import type { Experiment } from "./Contest.ts"
 import * as CpuProfile from "./CpuProfile.ts"
+import * as Docs from "./Docs.ts"
 import * as Experiments from "./Experiments.ts"
 import * as Growth from "./Growth.ts"
 import * as Host from "./Host.ts"
@@ -16,6 +19,7 @@ import * as Report from "./Report.ts"
 import * as Rounds from "./Rounds.ts"
 import * as Row from "./Row.ts"
 import { Server } from "./Server.ts"
+import { markdownTable } from "./Table.ts"
 import { numbers } from "./Timing.ts"
 
 const root = join(import.meta.dirname, "../..")
@@ -31,10 +35,13 @@ const write = (folder: string, name: string, content: string): void => {
 const measure = ({ measures, open }: Experiment, { only, profile }: Request) =>
   Effect.gen(function*() {
     const wanted = measures.filter(({ id }) => only.includes(id))
-    console.error(`measuring ${wanted.map(({ id }) => id).join(", ")} …`)
+    const ids = wanted.map(({ id }) => id).join(", ")
+    const start = performance.now()
+    console.error(`measuring ${ids} …`)
     const exit = yield* Effect.exit(
       Effect.scoped(Effect.flatMap(open(profile), (contest) => Rounds.run(contest, profile)))
     )
+    console.error(`measured ${ids} in ${((performance.now() - start) / 1_000).toFixed(1)} s`)
     return Exit.isSuccess(exit)
       ? wanted.map((spec) => Row.of(spec, exit.value))
       : wanted.map(({ id }): Row.Refused => ({ id, reason: `it failed: ${Cause.pretty(exit.cause)}` }))
@@ -43,6 +50,7 @@ const measure = ({ measures, open }: Experiment, { only, profile }: Request) =>
 const wantedBy = ({ only }: Request) =>
   Experiments.all.filter(({ measures }) => measures.some(({ id }) => only.includes(id)))
 
+/** Measures the rows, and writes what came of it. */
 const run = (request: Request) =>
   Effect.gen(function*() {
     const date = new Date().toISOString()
@@ -61,47 +69,77 @@ const run = (request: Request) =>
       profile: request.profile.name,
       date,
       rows,
-      refused
+      refused,
+      bars: Bars.verdicts(rows)
     }
-    console.log(Report.text(rows))
+    console.log(Report.text(report))
     for (const { id, reason } of refused) console.error(`${id}: no figure, because ${reason}`)
     write(request.results, "latest.json", `${JSON.stringify(report, undefined, 2)}\n`)
     write(request.results, "latest.md", Report.markdown(report))
     if (refused.length > 0) process.exitCode = 1
+    return report
   })
 
 const profile = (id: string, { profile, results }: Request) =>
   Effect.gen(function*() {
     const { open } = Experiments.all.find(({ measures }) => measures.some((measure) => measure.id === id))!
-    const recorded = yield* Effect.scoped(Effect.gen(function*() {
+    const { allocated, recorded } = yield* Effect.scoped(Effect.gen(function*() {
       const { ours } = yield* open(profile)
       const rounds = (from: number, count: number) =>
         Effect.forEach(numbers(count), (round) => ours(from + round), { discard: true })
-      yield* rounds(0, profile.warmUp)
-      const [, recorded] = yield* CpuProfile.during(rounds(profile.warmUp, profile.rounds))
-      return recorded
+      const { rounds: count, warmUp } = profile
+      yield* rounds(0, warmUp)
+      // One after the other, so that neither is in the other's way.
+      const [, recorded] = yield* CpuProfile.during(rounds(warmUp, count))
+      const [, allocated] = yield* AllocationProfile.during(rounds(warmUp + count, count))
+      return { allocated, recorded }
     }))
+    console.log("self time")
     for (const { milliseconds, name, place, share } of CpuProfile.selfTimes(recorded, root).slice(0, 30)) {
       console.log(
         `${(share * 100).toFixed(1).padStart(5)} %  ${milliseconds.toFixed(0).padStart(6)} ms  ${name}  ${place}`
       )
     }
+    console.log("\nallocated")
+    for (const { bytes, name, place, share } of AllocationProfile.allocations(allocated, root).slice(0, 30)) {
+      console.log(
+        `${(share * 100).toFixed(1).padStart(5)} %  ${(bytes / 2 ** 20).toFixed(1).padStart(6)} MiB  ${name}  ${place}`
+      )
+    }
     write(results, `${id}.cpuprofile`, JSON.stringify(recorded))
+    write(results, `${id}.heapprofile`, JSON.stringify(allocated))
   })
 
 const grow = ({ profile, results }: Request) =>
   Effect.gen(function*() {
     const date = new Date().toISOString()
-    const growth = yield* Effect.scoped(Growth.measure(profile))
-    const text = Growth.markdown(growth, profile.name)
+    const growth = yield* Growth.measure(profile)
+    const [head, ...bars] = Report.barTable(growth.studies.flatMap((study) => study.bars))
+    const text = [
+      `# Growth, profile ${profile.name}`,
+      "",
+      ...Growth.sections(growth, ""),
+      ...(head === undefined ? [] : ["## Bars", "", ...markdownTable(head, bars), ""])
+    ].join("\n")
     console.log(text)
     const content = { machine: Host.machine(), versions: Host.versions(), profile: profile.name, date, ...growth }
     write(results, "growth.json", `${JSON.stringify(content, undefined, 2)}\n`)
     write(results, "growth.md", text)
+    for (const [file, plot] of Growth.plots(growth)) write(results, file, plot)
+    return growth
+  })
+
+const document = (docs: string, request: Request) =>
+  Effect.gen(function*() {
+    const report = yield* run(request)
+    const growth = yield* grow(request)
+    write(docs, "benchmarks.md", Docs.page(report, growth))
+    for (const [file, plot] of Growth.plots(growth)) write(join(docs, "benchmarks"), file, plot)
   })
 
 const wanted = (request: Request) => {
   if (request.cpuProfileOf !== undefined) return profile(request.cpuProfileOf, request)
+  if (request.docs !== undefined) return document(request.docs, request)
   return request.subject === "growth" ? grow(request) : run(request)
 }
 

@@ -33,6 +33,13 @@ describe("CommandLine", () => {
     assert.throws(() => read("--growth", "--profile", "c"), UsageError, "--growth")
   })
 
+  it("writes the page to a folder, of all rows and growth", () => {
+    assert.isUndefined(read()?.docs)
+    assert.match(read("--docs", "pages")?.docs ?? "", /^\/.*\/pages$/)
+    assert.throws(() => read("--docs", "pages", "--only", "c"), UsageError, "--docs")
+    assert.throws(() => read("--docs", "pages", "--profile", "c"), UsageError, "--docs")
+  })
+
   it("refuses what it does not know, rather than measuring something else", () => {
     assert.throws(() => read("--only", "d"), UsageError, "\"d\"")
     assert.throws(() => read("--profile", "d"), UsageError, "\"d\"")

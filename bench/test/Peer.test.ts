@@ -5,7 +5,7 @@ import { openAll } from "../src/Peer.ts"
 describe("Peer", () => {
   it.live("works when it is its turn, begins anew in each, and has its result checked", () =>
     Effect.gen(function*() {
-      const { redux, xstate } = yield* openAll(["redux", "xstate"], "store.dispatch", 5)
+      const { redux, xstate } = yield* openAll(["redux", "xstate"], "store.dispatch", { milliseconds: 5 })
       for (const round of [0, 1, 2]) {
         for (const peer of [redux, xstate]) {
           const { fault, figures } = yield* peer(round)
@@ -17,7 +17,7 @@ describe("Peer", () => {
 
   it.live("that has nothing for a row fails, and does not keep anyone waiting", () =>
     Effect.gen(function*() {
-      const { redux } = yield* openAll(["redux"], "append1.seq", 5)
+      const { redux } = yield* openAll(["redux"], "append1.seq", { milliseconds: 5 })
       for (const round of [0, 1]) {
         const exit = yield* Effect.exit(redux(round))
         assert.isTrue(Exit.isFailure(exit))

@@ -32,4 +32,26 @@ describe("Rounds", () => {
         assert.strictEqual(ours.fault, `fault of round ${round}`)
       }
     }))
+
+  it.live("a peer that fails is out of the contest, which goes on; the floor's failure ends it", () =>
+    Effect.gen(function*() {
+      const right: Contestant = () => Effect.succeed({ figures: { x: 1 }, fault: undefined })
+      let turns = 0
+      const failing: Contestant = (round) =>
+        Effect.suspend(() => {
+          turns++
+          return round < 2 ? Effect.succeed({ figures: { x: 1 }, fault: undefined }) : Effect.fail(new Error("no more"))
+        })
+      const { ours, peers } = yield* Rounds.run(
+        { ours: right, peers: { failing, right } },
+        { warmUp: 1, rounds: 4 }
+      )
+      assert.deepStrictEqual(ours.figures, { x: [1, 1, 1, 1] })
+      assert.deepStrictEqual(peers["right"]?.figures, { x: [1, 1, 1, 1] })
+      assert.deepStrictEqual(peers["failing"]?.figures, {})
+      assert.strictEqual(peers["failing"]?.fault, "it failed: no more")
+      assert.strictEqual(turns, 3)
+      const error = yield* Effect.flip(Rounds.run({ ours: right, floor: failing }, { warmUp: 1, rounds: 4 }))
+      assert.strictEqual(error.message, "no more")
+    }))
 })

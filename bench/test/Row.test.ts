@@ -59,11 +59,18 @@ describe("Row", () => {
       peers: { fast: series([3], "4 events are missing"), right: series([2]) }
     })
     assert.deepStrictEqual(row.faults, { fast: "4 events are missing" })
-    const [head, line] = Report.table([row])
-    assert.strictEqual(head!.length, line!.length)
-    const column = head!.indexOf("fast")
-    assert.include(line![column], "wrong: 4 events are missing")
-    assert.include(line![column + 1], "2.00")
-    assert.notInclude(line![head!.indexOf("right")], "wrong")
+    assert.deepStrictEqual(Report.peerTable([row]), [
+      ["row", "peer", "unit", "theirs (min–max)", "ours ÷ theirs", "its result"],
+      ["x", "fast", "ops/s ↑", "3 (3–3)", "2.00 (2.00–2.00)", "wrong: 4 events are missing"],
+      ["x", "right", "ops/s ↑", "2 (2–2)", "3.00 (3.00–3.00)", "right"]
+    ])
+  })
+
+  it("tells of a peer that failed, and has no figure of it", () => {
+    const failed = { figures: {}, pressures: [], fault: "it failed: no connection" }
+    const row = rowOf({ ours: series([6]), floor: undefined, peers: { failed, right: series([2]) } })
+    assert.deepStrictEqual(row.peers, { right: 2 })
+    assert.deepStrictEqual(row.faults, { failed: "it failed: no connection" })
+    assert.deepInclude(Report.peerTable([row]), ["x", "failed", "ops/s ↑", "–", "–", "wrong: it failed: no connection"])
   })
 })

@@ -68,7 +68,12 @@ describe("pnpm bench", () => {
   })
 
   it("measures rows on the server, and names its durability", { timeout: 60_000 }, async () => {
-    const { machine, versions } = await measure("append10.c32", "projection.batch")
+    const { machine, rows, versions } = await measure("append10.c32", "projection.batch")
+    for (const { faults, peers } of rows) {
+      assert.deepStrictEqual(Object.keys(peers), ["emmett", "emmett, tuned"])
+      assert.deepStrictEqual(faults, {})
+    }
+    assert.match(versions["@event-driven-io/emmett-postgresql"] ?? "", /^\d+\.\d+\.\d+$/)
     assert.match(versions["postgres"] ?? "", /^\d+/)
     assert.strictEqual(machine.postgres?.["fsync"], "on")
   })
@@ -78,18 +83,40 @@ describe("pnpm bench", () => {
     const { stdout } = await bench("--growth", "--smoke", "--results", results)
     const markdown = readFileSync(join(results, "growth.md"), "utf8")
     assert.include(stdout, markdown)
-    assert.match(markdown, /^\| 2,000 \| [\d.]+ \|/m)
-    assert.match(markdown, /^\| 1,000 \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \|$/m)
     assert.notInclude(markdown, "NaN")
-    const { callers } = JSON.parse(readFileSync(join(results, "growth.json"), "utf8")) as Growth
-    assert.deepStrictEqual(callers.map((row) => row.callers), [1, 32, 128, 1_000])
+    assert.match(markdown, /^\| append1 of 4 processes × 8 \| ≥ 10,000 appends\/s \| [\d.,]+ \| (yes|no) \|$/m)
+    const { studies } = JSON.parse(readFileSync(join(results, "growth.json"), "utf8")) as Growth
+    assert.deepStrictEqual(
+      Object.fromEntries(studies.map(({ name, rows }) => [name, rows.map(([first]) => first)])),
+      {
+        logs: [1_000, 2_000],
+        streams: [1, 100, 200],
+        callers: [1, 8, 32, 128, 1_000],
+        processes: [1, 2, 3, 4],
+        bodies: [307, 10_006],
+        disk: [0, 1, 5, 20]
+      }
+    )
+    for (const { columns, plots, rows } of studies) {
+      for (const row of rows) {
+        assert.strictEqual(row.length, columns.length)
+        for (const figure of row) assert.isTrue(figure === null || Number.isFinite(figure))
+      }
+      for (const { file } of plots) {
+        assert.include(markdown, `(${file})`)
+        assert.match(readFileSync(join(results, file), "utf8"), /^<svg [^]*<\/svg>\n$/)
+      }
+    }
   })
 
-  it("writes a CPU profile and names functions with their places", { timeout: 30_000 }, async () => {
+  it("writes profiles of time and of memory, and names functions with their places", { timeout: 30_000 }, async () => {
     const results = folder()
     const { stdout } = await bench("--smoke", "--profile", "store.memory", "--results", results)
-    assert.isTrue(existsSync(join(results, "store.memory.cpuprofile")))
+    for (const kind of ["cpuprofile", "heapprofile"]) {
+      assert.isTrue(existsSync(join(results, `store.memory.${kind}`)), kind)
+    }
     assert.match(stdout, /^ +\d+\.\d % +\d+ ms {2}\S+ {2}\S+:\d+$/m)
+    assert.match(stdout, /^ +\d+\.\d % +\d+\.\d MiB {2}\S+ {2}\S+:\d+$/m)
   })
 
   it("ends with code 2 and the usage on a mistake", { timeout: 30_000 }, async () => {

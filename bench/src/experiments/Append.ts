@@ -9,9 +9,8 @@ import { connections, query, work } from "../floor/Connection.ts"
 import * as FloorLog from "../floor/FloorLog.ts"
 import * as Log from "../Log.ts"
 import { streamOf } from "../Order.ts"
+import * as Peer from "../Peer.ts"
 import { crowd, crowdAsync, numbers, p50, sequence, sequenceAsync } from "../Timing.ts"
-
-const callers = 32
 
 /** Who wins a race for a position is told by the answer: it must be the version asked for. */
 const append = (log: Log.Log, id: string, from: number, size: number) =>
@@ -44,9 +43,17 @@ interface Counted {
 const alone = (size: number): Experiment => {
   const id = `append${size}.seq`
   return {
-    measures: [{ id, unit: "ms (p50)", better: "lower" }],
-    open: ({ milliseconds }) =>
+    measures: [{
+      id,
+      unit: "ms (p50)",
+      better: "lower",
+      about:
+        `One caller appends ${size} ${size === 1 ? "event" : "events"} at a time to a stream. The floor inserts the ` +
+        "same rows by one statement."
+    }],
+    open: (profile) =>
       Effect.gen(function*() {
+        const { milliseconds } = profile
         const log = yield* Log.open
         const [client] = yield* connections(log.url, 1)
         yield* query(client!, { text: FloorLog.create, rowMode: "array" })
@@ -63,18 +70,27 @@ const alone = (size: number): Experiment => {
             Effect.map(
               sequence(milliseconds, (index) => append(log, `r${round}.`, index * size, size)),
               (durations) => ({ appends: durations.length, figures: { [id]: p50(durations) } })
-            ))
+            )),
+          peers: yield* Peer.emmetts(id, profile)
         }
       })
   }
 }
 
-const together = (size: number): Experiment => {
+const together = (size: number, callers = 32): Experiment => {
   const id = `append${size}.c${callers}`
   return {
-    measures: [{ id, unit: "appends/s", better: "higher" }],
-    open: ({ milliseconds }) =>
+    measures: [{
+      id,
+      unit: "appends/s",
+      better: "higher",
+      about:
+        `${callers} callers append ${size} ${size === 1 ? "event" : "events"} at a time, each to a stream of its ` +
+        "own. The floor inserts the same rows by one statement, on a connection for each caller."
+    }],
+    open: (profile) =>
       Effect.gen(function*() {
+        const { milliseconds } = profile
         const log = yield* Log.open
         const clients = yield* connections(log.url, callers)
         yield* query(clients[0]!, { text: FloorLog.create, rowMode: "array" })
@@ -95,10 +111,17 @@ const together = (size: number): Experiment => {
             Effect.map(
               crowd(milliseconds, callers, (caller, index) => append(log, `r${round}.${caller}`, index * size, size)),
               ({ count, perSecond }) => ({ appends: count, figures: { [id]: perSecond } })
-            ))
+            )),
+          peers: yield* Peer.emmetts(id, profile)
         }
       })
   }
 }
 
-export const experiments: ReadonlyArray<Experiment> = [alone(1), together(1), alone(10), together(10)]
+export const experiments: ReadonlyArray<Experiment> = [
+  alone(1),
+  together(1, 8),
+  together(1),
+  alone(10),
+  together(10)
+]

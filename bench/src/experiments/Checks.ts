@@ -31,8 +31,12 @@ const checks = (id: string, milliseconds: number, check: () => void, broken: () 
   return { figures: { [id]: perSecond }, fault: "a rule that does not hold passed" }
 }
 
-const experiment = (id: string, check: () => void, broken: () => void): Experiment => ({
-  measures: [{ id, unit: "checks/s", better: "higher" }],
+const experiment = (
+  { about, id }: { readonly id: string; readonly about: string },
+  check: () => void,
+  broken: () => void
+): Experiment => ({
+  measures: [{ id, unit: "checks/s", better: "higher", about }],
   open: ({ milliseconds }) => Effect.succeed({ ours: () => Effect.sync(() => checks(id, milliseconds, check, broken)) })
 })
 
@@ -42,7 +46,7 @@ const thenEvents = [eventAt("1", 1)]
 const thenState = stateAfter("1", 2)
 
 const ofAggregate = experiment(
-  "check.aggregate",
+  { id: "check.aggregate", about: "One given/when/then of an aggregate that holds." },
   () => AggregateTest.check(order, { given, when, thenEvents, thenState }),
   () => AggregateTest.check(order, { when: place("1"), thenEvents })
 )
@@ -54,7 +58,7 @@ const counter = (count: number, action: Count) =>
 const increment = { _tag: "Increment", by: 2 } as const
 
 const ofReducer = experiment(
-  "check.reducer",
+  { id: "check.reducer", about: "One given/when/then of a reducer that holds." },
   () => ReducerTest.check(counter, { given: 1, when: increment, thenState: 3, thenEffects: idle }),
   () => ReducerTest.check(counter, { given: 1, when: increment, thenState: 3 })
 )

@@ -9,15 +9,24 @@ import { connections, query, work } from "../floor/Connection.ts"
 import * as FloorLog from "../floor/FloorLog.ts"
 import * as Log from "../Log.ts"
 import { order, place, revise } from "../Order.ts"
+import * as Peer from "../Peer.ts"
 import { crowd, crowdAsync, numbers } from "../Timing.ts"
 
 const callers = 32
 const id = `command.warm.c${callers}`
 
 const warm: Experiment = {
-  measures: [{ id, unit: "commands/s", better: "higher" }],
-  open: ({ milliseconds }) =>
+  measures: [{
+    id,
+    unit: "commands/s",
+    better: "higher",
+    about:
+      `${callers} callers revise an order each that is in use: decide, append, evolve. The floor inserts the same ` +
+      "events without deciding anything. Emmett's `CommandHandler` reads the stream for each command."
+  }],
+  open: (profile) =>
     Effect.gen(function*() {
+      const { milliseconds } = profile
       const log = yield* Log.open
       const orders = yield* Effect.provideContext(Store.aggregate(order), log.context)
       const clients = yield* connections(log.url, callers)
@@ -60,7 +69,8 @@ const warm: Experiment = {
               (caller, index) => dispatch(round, caller, index + 1)
             )
             return { figures: { [id]: perSecond }, fault: yield* Log.faultOf(log, before, callers + count) }
-          })
+          }),
+        peers: yield* Peer.emmetts(id, profile)
       }
     })
 }

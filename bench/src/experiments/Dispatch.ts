@@ -73,10 +73,15 @@ const dispatches = (milliseconds: number): Effect.Effect<Outcome, Error> =>
   }))
 
 const dispatch: Experiment = {
-  measures: [{ id, unit: "actions/s", better: "higher" }],
+  measures: [{
+    id,
+    unit: "actions/s",
+    better: "higher",
+    about: "Actions sent to a store that keeps nothing. The floor calls the same reducer in a loop."
+  }],
   open: ({ milliseconds }) =>
     Effect.map(
-      Peer.openAll(["redux", "@reduxjs/toolkit", "@reduxjs/toolkit, listening", "xstate"], id, milliseconds),
+      Peer.openAll(["redux", "@reduxjs/toolkit", "@reduxjs/toolkit, listening", "xstate"], id, { milliseconds }),
       (peers) => ({
         floor: () => Effect.sync(() => loop(milliseconds)),
         ours: () => sends(milliseconds),
@@ -86,7 +91,12 @@ const dispatch: Experiment = {
 }
 
 const dispatchInFiber: Experiment = {
-  measures: [{ id: fiberId, unit: "actions/s", better: "higher" }],
+  measures: [{
+    id: fiberId,
+    unit: "actions/s",
+    better: "higher",
+    about: "The same store, by a fiber that waits for the outcome of each action."
+  }],
   open: ({ milliseconds }) => Effect.succeed({ ours: () => dispatches(milliseconds) })
 }
 

@@ -77,10 +77,15 @@ const plainStep = (state: State, command: OrderCommand, take: Take): State => {
 }
 
 const reducer: Experiment = {
-  measures: [{ id: "reducer.step", unit: "steps/s", better: "higher" }],
+  measures: [{
+    id: "reducer.step",
+    unit: "steps/s",
+    better: "higher",
+    about: "Command to effect, its events to state, without storing anything. The floor does it by hand."
+  }],
   open: ({ milliseconds }) =>
     Effect.map(
-      Peer.openAll(["@reduxjs/toolkit", "xstate"], "reducer.step", milliseconds),
+      Peer.openAll(["@reduxjs/toolkit", "xstate"], "reducer.step", { milliseconds }),
       (peers) => ({
         floor: () => Effect.sync(() => steps("reducer.step", milliseconds, plainStep)),
         ours: () => Effect.sync(() => steps("reducer.step", milliseconds, ourStep)),
@@ -122,7 +127,14 @@ const ordersFault = (count: number, versionOf: (id: string) => number, stateOf: 
 }
 
 const store: Experiment = {
-  measures: [{ id: "store.memory", unit: "commands/s", better: "higher" }],
+  measures: [{
+    id: "store.memory",
+    unit: "commands/s",
+    better: "higher",
+    about:
+      "Commands on aggregates in use, on the event store in memory. The floor serialises the events and pushes them " +
+      "to arrays."
+  }],
   open: ({ milliseconds }) =>
     Effect.succeed({
       floor: () =>
@@ -167,7 +179,12 @@ const store: Experiment = {
 }
 
 const replay: Experiment = {
-  measures: [{ id: "replay.memory", unit: "events/s", better: "higher" }],
+  measures: [{
+    id: "replay.memory",
+    unit: "events/s",
+    better: "higher",
+    about: "A stream of 5 000 events in memory is decoded, checked and folded. The floor folds it without checks."
+  }],
   open: ({ milliseconds }) =>
     Effect.gen(function*() {
       const length = 5_000

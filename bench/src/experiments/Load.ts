@@ -10,6 +10,7 @@ import { connections, work } from "../floor/Connection.ts"
 import * as Log from "../Log.ts"
 import { order } from "../Order.ts"
 import { stateAfter } from "../OrderContent.ts"
+import * as Peer from "../Peer.ts"
 import { numbers, p50, sequence, sequenceAsync } from "../Timing.ts"
 
 const streams = 10
@@ -19,9 +20,16 @@ const select = `SELECT version, type, data FROM composable.events WHERE stream_i
 const load = (length: number): Experiment => {
   const id = `load.${length}`
   return {
-    measures: [{ id, unit: "ms (p50)", better: "lower" }],
-    open: ({ milliseconds }) =>
+    measures: [{
+      id,
+      unit: "ms (p50)",
+      better: "lower",
+      about: `An aggregate of ${length} events is loaded and folded, with nothing cached. The floor selects the same ` +
+        "rows, their bodies parsed, and folds nothing."
+    }],
+    open: (profile) =>
       Effect.gen(function*() {
+        const { milliseconds } = profile
         const log = yield* Log.open
         const [client] = yield* connections(log.url, 1)
         yield* Effect.forEach(numbers(streams), (stream) => Log.fill(log, `${stream}`, length), {
@@ -58,7 +66,8 @@ const load = (length: number): Experiment => {
                   if (!isDeepStrictEqual(state, stateAfter(`${index % streams}`, length))) fault = `a wrong state`
                 }))
               return { figures: { [id]: p50(durations) }, fault }
-            }).pipe(Effect.provideContext(log.context))
+            }).pipe(Effect.provideContext(log.context)),
+          peers: yield* Peer.emmetts(id, profile)
         }
       })
   }

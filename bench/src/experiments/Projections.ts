@@ -11,6 +11,7 @@ import type { Experiment } from "../Contest.ts"
 import { connections, work } from "../floor/Connection.ts"
 import * as Log from "../Log.ts"
 import { eventAt, Order, type OrderEvent } from "../Order.ts"
+import * as Peer from "../Peer.ts"
 import type { Profile } from "../Profile.ts"
 import * as ReadModel from "../ReadModel.ts"
 import { numbers, rate } from "../Timing.ts"
@@ -22,6 +23,7 @@ type Write = Projection.Projection<SqlError, SqlClient.SqlClient>
 /** How a kind of projection writes its rows, and how the floor does. */
 interface Kind {
   readonly id: string
+  readonly about: string
   /** How many events the log holds. */
   readonly events: (profile: Profile) => number
   readonly projection: (table: string, version: number) => Write
@@ -38,6 +40,9 @@ const run = (statement: string, parameters: ReadonlyArray<unknown> = []) =>
 
 const row: Kind = {
   id: "projection.row",
+  about:
+    "Catching up into a read model with a row for each event, by a handler for each event, effectively once. The " +
+    "floor writes the same rows by the same statements, in transactions as large, and reads no log.",
   events: ({ rows }) => rows,
   projection: (table, version) => {
     const handle = (event: OrderEvent, { globalPosition }: Row["recorded"]) =>
@@ -64,6 +69,7 @@ const row: Kind = {
 
 const batch: Kind = {
   id: "projection.batch",
+  about: "The same by a handler for each batch, in one statement.",
   events: ({ events }) => events,
   projection: (table, version) =>
     Projection.defineBatch(Order, {
@@ -82,8 +88,8 @@ const batch: Kind = {
   }
 }
 
-const experiment = ({ events, id, projection, write }: Kind): Experiment => ({
-  measures: [{ id, unit: "events/s", better: "higher" }],
+const experiment = ({ about, events, id, projection, write }: Kind): Experiment => ({
+  measures: [{ id, unit: "events/s", better: "higher", about }],
   open: (profile) =>
     Effect.gen(function*() {
       const log = yield* Log.open
@@ -121,7 +127,8 @@ const experiment = ({ events, id, projection, write }: Kind): Experiment => ({
             const start = performance.now()
             yield* Projection.catchUp(projection(table, round + 1))
             return yield* outcome(table, rate(count, start).perSecond)
-          }).pipe(Effect.provideContext(log.context))
+          }).pipe(Effect.provideContext(log.context)),
+        peers: yield* Peer.emmetts(id, profile)
       }
     })
 })

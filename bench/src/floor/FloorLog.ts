@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import { randomUUID } from "node:crypto"
 import type pg from "pg"
 import { eventAt, type OrderEvent } from "../Order.ts"
+import * as Copy from "./Copy.ts"
 
 const table = "floor.events"
 
@@ -48,6 +49,23 @@ export const insertMany = async (client: pg.Client, id: string, versions: Readon
       events.map(bodyOf)
     ]
   })
+}
+
+/** Inserts some events of one stream by COPY. */
+export const copyMany = (client: pg.Client, id: string, versions: ReadonlyArray<number>): Promise<void> => {
+  const now = new Date().toISOString()
+  const command = randomUUID()
+  const lines = versions.map((version, index) => {
+    const event = eventAt(id, version)
+    const size = index === 0 ? versions.length : "\\N"
+    const body = Copy.escaped(bodyOf(event))
+    return `order-${id}\t${version}\t${event._tag}.v1\t${randomUUID()}\t${command}\t${size}\t${body}\t${now}\n`
+  })
+  return Copy.copy(
+    client,
+    `COPY ${table} (stream_id, version, type, event_id, command_id, command_size, data, recorded_at) FROM STDIN`,
+    lines.join("")
+  )
 }
 
 /** Inserts one event and tells about it in the same statement. Resolves to its position. */

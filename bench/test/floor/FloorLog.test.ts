@@ -14,23 +14,24 @@ const open = Effect.gen(function*() {
 })
 
 layer(TestServer.layer, { excludeTestServices: true })("FloorLog", (it) => {
-  it.effect("stores the same rows as the log, one by one, many at once, or with a notification", () =>
+  it.effect("stores the same rows as the log, one by one, many at once, with a notification, or by COPY", () =>
     Effect.gen(function*() {
       const client = yield* open
       yield* work(async () => {
         await FloorLog.insertOne(client, "a", 0)
         await FloorLog.insertMany(client, "a", [1, 2])
         assert.strictEqual(await FloorLog.insertAndNotify(client, "a", 3), "4")
+        await FloorLog.copyMany(client, "a", [4, 5])
       })
       const { rows } = yield* work(() =>
         client.query("SELECT stream_id, version, type, data, command_size FROM floor.events ORDER BY version")
       )
-      const expected = [1, 2, null, 1].map((commandSize, version) => {
+      const expected = [1, 2, null, 1, 2, null].map((commandSize, version) => {
         const { data, type } = encodedAt("a", version)
         return { stream_id: "order-a", version, type, data, command_size: commandSize }
       })
       assert.deepEqual(rows, expected)
-      assert.isUndefined(yield* FloorLog.faultOf(client, "a", 4))
+      assert.isUndefined(yield* FloorLog.faultOf(client, "a", 6))
     }))
 
   it.effect("refuses two events with one version", () =>
@@ -39,6 +40,9 @@ layer(TestServer.layer, { excludeTestServices: true })("FloorLog", (it) => {
       yield* work(() => FloorLog.insertOne(client, "a", 0))
       const error = yield* Effect.flip(work(() => FloorLog.insertOne(client, "a", 0)))
       assert.include(error.message, "unique constraint")
+      const ofCopy = yield* Effect.flip(work(() => FloorLog.copyMany(client, "a", [1, 0])))
+      assert.include(ofCopy.message, "unique constraint")
+      assert.isUndefined(yield* FloorLog.faultOf(client, "a", 1))
     }))
 
   it.effect("finds missing events and gaps, each round by its own streams", () =>
