@@ -18,7 +18,8 @@ const limits: GroupCommit.Limits<Job> = {
   key: ({ id, key = String(id) }) => key,
   capacity: 1_000,
   lanes: 1,
-  share: 1
+  share: 1,
+  worth: 1_000
 }
 
 const ids = (group: Group) => group.map(({ input }) => input.id)
@@ -135,6 +136,23 @@ describe("GroupCommit", () => {
       assert.deepStrictEqual(ids((yield* next).group), [1, 2, 3])
       yield* settle
       assert.strictEqual(yield* pending, 0)
+    }))
+
+  it.live("where commits are slow, what comes while one is under way waits for its end, and goes together", () =>
+    Effect.gen(function*() {
+      const sizes: Array<number> = []
+      const flush = (group: Group) =>
+        Effect.andThen(
+          Effect.sync(() => sizes.push(group.length)),
+          Effect.delay(Effect.sync(() => succeedAll(group)), "20 millis")
+        )
+      const groups = yield* GroupCommit.make({ ...limits, lanes: 2, share: 4, worth: 0.04 }, flush)
+      const caller = (id: number) =>
+        Effect.repeat(Effect.suspend(() => groups.submit({ id })), { while: () => sizes.length < 40 })
+      yield* Effect.forEach(Array.range(1, 20), caller, { concurrency: "unbounded" })
+      // Nothing is known of the first; then all callers are in each.
+      assert.include(sizes, 10)
+      assert.deepStrictEqual(sizes.slice(-11, -1), Array.makeBy(10, () => 20))
     }))
 
   const groupsOf = (given: Partial<GroupCommit.Limits<Job>>, jobs: ReadonlyArray<Job>) =>

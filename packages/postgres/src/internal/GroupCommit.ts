@@ -31,10 +31,21 @@ export interface Limits<in In> {
   readonly lanes: number
   /**
    * A group takes no more than its lane's part of all submissions, so that there are some for the other lanes, unless it
-   * has fewer than this.
+   * has fewer than this, or commits are slow.
    */
   readonly share: number
+  /**
+   * Commits are slow when one takes longer than this for each submission there is, in milliseconds, and longer than
+   * {@link slowest}: then it is better to commit everything at once than to have a lane at work while another waits.
+   */
+  readonly worth: number
 }
+
+/** A commit that takes no longer is not slow, in milliseconds. */
+export const slowest = 1.5
+
+/** How much of what the last commit took goes into what one takes: enough to follow a disk, too little for a hiccup. */
+const weightOfLast = 0.1
 
 /** Who is told what goes on. */
 export interface Observer {
@@ -60,9 +71,16 @@ export interface GroupCommit<in In, out Out, out E> {
 
 type State = "waiting" | "flushing" | "done"
 
+/** When a group went out, and when its first outcome came: what callers do with theirs is not the commit's time. */
+interface Flight {
+  readonly start: number
+  end: number | undefined
+}
+
 class Entry<In, Out, E> implements Submission<In, Out, E> {
   state: State = "waiting"
   readonly since = performance.now()
+  flight: Flight | undefined = undefined
   readonly input: In
   readonly resume: (outcome: Effect.Effect<Out, E>) => void
   readonly observer: Observer
@@ -76,7 +94,11 @@ class Entry<In, Out, E> implements Submission<In, Out, E> {
 
   readonly complete = (outcome: Effect.Effect<Out, E>): void => {
     if (this.state === "done") return
-    if (this.state === "flushing") this.observer.completed(performance.now() - this.since)
+    if (this.state === "flushing") {
+      const now = performance.now()
+      this.observer.completed(now - this.since)
+      if (this.flight !== undefined) this.flight.end ??= now
+    }
     this.state = "done"
     this.resume(outcome)
     this.onDone?.()
@@ -116,13 +138,25 @@ export const make = <In, Out, E>(
     let underWay = 0
     let closed = false
     const idle: Array<() => void> = []
+    const betweenCommits: Array<() => void> = []
+    let commitTime = 0
+    let lastEnd = 0
     const room = Semaphore.makeUnsafe(limits.capacity)
+
+    const isSlow = (): boolean => commitTime > Math.max(slowest, (waiting.length + underWay) * limits.worth)
+
+    /** What a commit took, without the time that it waited for the one before it. */
+    const committed = ({ end = performance.now(), start }: Flight): void => {
+      commitTime += (end - Math.max(start, lastEnd) - commitTime) * weightOfLast
+      lastEnd = end
+    }
 
     const takeGroup = (): ReadonlyArray<Waiting> => {
       const group: Array<Waiting> = []
       const left: Array<Waiting> = []
       const keys = new Set<string>()
-      const part = Math.ceil((waiting.length + underWay) / limits.lanes)
+      const all = waiting.length + underWay
+      const part = isSlow() ? all : Math.ceil(all / limits.lanes)
       const size = Math.min(limits.size, Math.max(limits.share, part))
       let weight = 0
       for (const entry of waiting) {
@@ -148,6 +182,11 @@ export const make = <In, Out, E>(
       idle.push(() => resume(Effect.void))
     })
 
+    const awaitEnd = Effect.callback<void>((resume) => {
+      if (underWay === 0) return resume(Effect.void)
+      betweenCommits.push(() => resume(Effect.void))
+    })
+
     const commit = (group: ReadonlyArray<Waiting>): Effect.Effect<void> =>
       Effect.matchCause(Effect.suspend(() => flush(group)), {
         onSuccess: () => group.forEach((entry) => entry.complete(forgotten)),
@@ -159,12 +198,20 @@ export const make = <In, Out, E>(
         yield* awaitWork
         // The callers that the last group released are resumed in this very turn: let them submit before the next one.
         yield* Effect.yieldNow
+        if (underWay > 0 && waiting.length < limits.size && isSlow()) {
+          yield* awaitEnd
+          continue
+        }
         const group = takeGroup()
         if (group.length === 0) continue
         observer.grouped(group.length, waiting.length)
         underWay += group.length
+        const flight: Flight = { start: performance.now(), end: undefined }
+        for (const entry of group) entry.flight = flight
         yield* Effect.uninterruptible(commit(group))
         underWay -= group.length
+        committed(flight)
+        betweenCommits.splice(0).forEach((go) => go())
       }
     })
     const queue = (): Queue => ({ waiting: waiting.length, underWay })

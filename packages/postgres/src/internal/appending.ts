@@ -50,6 +50,9 @@ export const groupsUnderWay = 2
 /** What a commit costs whatever it holds is worth about as much as this many appends cost the client. */
 const smallestShare = 16
 
+/** About what an append takes client and server in milliseconds, each for itself. */
+const appendTime = 0.04
+
 const limits = (
   { capacity = 10_000, groupSize = 128, groupWeight = 4 * 1024 * 1024 }: AppendLimits
 ): GroupCommit.Limits<AppendStatement.Command> => ({
@@ -59,6 +62,7 @@ const limits = (
   key: (command) => command.context.commandId,
   capacity,
   share: smallestShare,
+  worth: appendTime,
   lanes: groupsUnderWay
 })
 
