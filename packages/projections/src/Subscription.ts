@@ -280,7 +280,11 @@ const start = (subscriptions: Several) =>
       )
     )
     yield* Effect.addFinalizer(() => Effect.suspend(() => Fiber.interruptAll(fibersOf(() => true))))
-    yield* onNotification(client, Lease.channel, lookAgain)
+    yield* onNotification(client, Lease.channel, (payload) => {
+      const awaited = payload === undefined ? undefined : Progress.awaitedIn(payload)
+      if (payload === undefined || awaited !== undefined) progress.awaited(awaited)
+      if (awaited === undefined) lookAgain()
+    })
     yield* Effect.gen(function*() {
       while (true) {
         const pause = yield* patiently("Leases")(attend)
@@ -363,6 +367,7 @@ const untilAt = (subscription: Subscription<unknown>, target: bigint, { client, 
     const wake = () => void Queue.offerUnsafe(moves, undefined)
     yield* progress.onMove(wake)
     yield* onNotification(client, Progress.channel, wake)
+    const say = Progress.waiting(client)
     const { name, partitions, version } = subscription
     const parts = Array.from({ length: partitions }, (_, partition) => ({ name, version, partition }))
     while (true) {
@@ -372,6 +377,7 @@ const untilAt = (subscription: Subscription<unknown>, target: bigint, { client, 
         : here
       if (known.length < partitions) return yield* new CheckpointMissing({ projection: name, version })
       if (known.every((position) => position !== undefined && position >= target)) return
+      if (here.includes(undefined)) yield* patiently(nameOf(subscription))(say(Progress.payloadOf(subscription)))
       yield* Effect.timeoutOption(Queue.take(moves), lookAfter)
     }
   })

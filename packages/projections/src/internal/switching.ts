@@ -139,12 +139,16 @@ export const whenDue = (
     const client = Context.get(yield* Layer.build(PgClient.layer({ ...config, maxConnections: 2 })), PgClient.PgClient)
     const moves = yield* Queue.sliding<void>(1)
     yield* onNotification(client, Progress.channel, () => void Queue.offerUnsafe(moves, undefined))
-    yield* follow(candidate, Effect.asVoid(Effect.timeoutOption(Queue.take(moves), pause))).pipe(
+    const say = Progress.waiting(client)
+    const moved = patiently(nameOf(candidate))(say(Progress.servingOf(candidate.name))).pipe(
+      Effect.andThen(Effect.timeoutOption(Queue.take(moves), pause))
+    )
+    yield* follow(candidate, moved).pipe(
       Effect.provideService(SqlClient.SqlClient, client)
     )
   }))
 
-const follow = (candidate: Candidate, moved: Effect.Effect<void>) =>
+const follow = (candidate: Candidate, moved: Effect.Effect<unknown, SqlError>) =>
   Effect.gen(function*() {
     const events = yield* EventStore
     const who = nameOf(candidate)
