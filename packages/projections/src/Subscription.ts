@@ -34,12 +34,14 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Checkpoint from "./Checkpoint.ts"
 import { keyOf, partKey, plan } from "./internal/assignment.ts"
 import { patiently } from "./internal/failures.ts"
-import { forget } from "./internal/poison.ts"
+import { forget, parkedStreams } from "./internal/poison.ts"
 import * as Progress from "./internal/progress.ts"
 import { migrate } from "./internal/schema.ts"
 import { onNotification } from "./internal/signals.ts"
+import { nameOf } from "./internal/subject.ts"
 import * as Versions from "./internal/versions.ts"
-import { type Ended, failsAs, nameOf, sameLog, work } from "./internal/worker.ts"
+import { type Ended, failsAs, sameLog, work } from "./internal/worker.ts"
+import * as WorkerMetrics from "./internal/WorkerMetrics.ts"
 import * as Lease from "./Lease.ts"
 import type * as Poison from "./Poison.ts"
 import {
@@ -218,7 +220,11 @@ const start = (subscriptions: Several) =>
         const leaving = Latch.makeUnsafe()
         const worker: Worker = { held, leaving, fiber: undefined, done: false }
         workers.set(key, worker)
-        worker.fiber = yield* work(subscription, held, { leaving, moved: progress.moved }).pipe(
+        worker.fiber = yield* work(subscription, held, {
+          leaving,
+          moved: progress.moved,
+          waits: (what) => leases.waits(held, what)
+        }).pipe(
           Effect.ensuring(Effect.sync(() => {
             worker.done = true
             over.set(key, held.epoch)
@@ -252,6 +258,15 @@ const start = (subscriptions: Several) =>
       return Effect.void
     }
 
+    const countParked = (held: ReadonlyArray<Lease.Held>) =>
+      Effect.gen(function*() {
+        if (held.length === 0) return
+        const counts = yield* parkedStreams([...active.values()]).pipe(
+          Effect.provideService(SqlClient.SqlClient, client)
+        )
+        for (const part of held) yield* WorkerMetrics.parked(part, counts.get(partKey(part)) ?? 0)
+      })
+
     /** Sends the heartbeat, and takes and gives back what is due. Tells how soon it should be done again. */
     const attend = Effect.gen(function*() {
       for (const withheld of yield* leases.withheld) yield* withhold(withheld)
@@ -262,6 +277,7 @@ const start = (subscriptions: Several) =>
         yield* Effect.logWarning(new LeaseLost({ projection, version, partition, epoch }).message)
         fiber.interruptUnsafe()
       }
+      yield* countParked(held)
       const { giveBack, lookAgainIn, take } = plan(yield* leases.survey, member, beat)
       const taken = yield* leases.take(member, take)
       yield* Effect.forEach([...held, ...taken], begin, { discard: true })

@@ -9,7 +9,7 @@ import * as Tally from "./Votes.ts"
 
 const database = TestDatabase.layerMigrated("log", PostgresEventStore.layer())
 
-const health = Status.health([Tally.main], "1 hour")
+const health = Status.health([Tally.main], { maxLag: "1 hour" })
 
 describe("Status", () => {
   it.live("tells how far a projection is, who works on it and how far it lags", () =>
@@ -36,7 +36,7 @@ describe("Status", () => {
       assert.strictEqual(part.owner, lease?.["owner"])
       assert.isTrue(Duration.isGreaterThan(part.lag, Duration.zero))
       assert.deepStrictEqual(yield* health, { healthy: true, complaints: [] })
-      const strict = yield* Status.health([Tally.main], 0)
+      const strict = yield* Status.health([Tally.main], { maxLag: 0 })
       assert.match(
         strict.complaints.join(),
         /tally v1, partition 0, is at position 20, 2 behind .*, Voted.v2 of votes-1 at 21, is .* process .* works on it$/
@@ -60,7 +60,7 @@ describe("Status", () => {
         yield* sql`LOCK TABLE tally_v1_votes IN ACCESS EXCLUSIVE MODE`
         yield* Tally.append(Tally.voted("a"))
         while (true) {
-          const { complaints, healthy } = yield* Status.health([Tally.main], 0)
+          const { complaints, healthy } = yield* Status.health([Tally.main], { maxLag: 0 })
           if (complaints.some((each) => each.includes("waits for"))) {
             return [me?.pid, complaints.join(), healthy] as const
           }
@@ -97,7 +97,7 @@ describe("Status", () => {
       yield* Projection.catchUp(Tally.tally())
       const other = { name: "other", version: 3 }
       assert.deepStrictEqual(yield* Status.of(other), [])
-      assert.deepStrictEqual(yield* Status.health([other], "1 hour"), {
+      assert.deepStrictEqual(yield* Status.health([other], { maxLag: "1 hour" }), {
         healthy: false,
         complaints: ["Projection other v3 has never been run"]
       })

@@ -23,8 +23,8 @@ import * as Progress from "./progress.ts"
 import { schema } from "./schema.ts"
 import { type NameTaken, show } from "./servingViews.ts"
 import { onNotification } from "./signals.ts"
+import { nameOf } from "./subject.ts"
 import * as Versions from "./versions.ts"
-import { nameOf } from "./worker.ts"
 
 /** What can be switched to. */
 export interface Candidate extends Subscriber {
