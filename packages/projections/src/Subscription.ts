@@ -34,6 +34,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Checkpoint from "./Checkpoint.ts"
 import { keyOf, partKey, plan } from "./internal/assignment.ts"
 import { patiently } from "./internal/failures.ts"
+import { inTime } from "./internal/inTime.ts"
 import { forget, parkedStreams } from "./internal/poison.ts"
 import * as Progress from "./internal/progress.ts"
 import { migrate } from "./internal/schema.ts"
@@ -166,13 +167,19 @@ interface Running {
 /** How long to try to say that this process leaves, before others have to find out for themselves. */
 const farewell: Duration.Input = "3 seconds"
 
+/** How long to wait for an answer at the least: longer than a claim waits before it ends another session. */
+const leastPatience = Duration.seconds(5)
+
 /** Starts to run subscriptions for as long as the scope is open; its closing waits until nothing is under way. */
 const start = (subscriptions: Several) =>
   Effect.gen(function*() {
     const { config } = yield* PgClient.PgClient
     const client = Context.get(yield* Layer.build(PgClient.layer({ ...config, maxConnections: 3 })), PgClient.PgClient)
     const leases = yield* Effect.provideService(Lease.make, SqlClient.SqlClient, client)
-    const beat = Duration.divideUnsafe(Duration.fromInputUnsafe(yield* Lease.Time), 3)
+    const time = Duration.fromInputUnsafe(yield* Lease.Time)
+    const beat = Duration.divideUnsafe(time, 3)
+    // Half the time leaves room for another heartbeat before the leases are lost.
+    const patience = Duration.max(Duration.divideUnsafe(time, 2), Duration.seconds(1))
     const progress = yield* Progress.make(client)
     const member = yield* Effect.clockWith((clock) => Effect.sync(() => UuidV7.make(clock.currentTimeMillisUnsafe())))
 
@@ -223,6 +230,7 @@ const start = (subscriptions: Several) =>
         worker.fiber = yield* work(subscription, held, {
           leaving,
           moved: progress.moved,
+          patience: Duration.max(time, leastPatience),
           waits: (what) => leases.waits(held, what)
         }).pipe(
           Effect.ensuring(Effect.sync(() => {
@@ -280,7 +288,8 @@ const start = (subscriptions: Several) =>
       yield* countParked(held)
       const { giveBack, lookAgainIn, take } = plan(yield* leases.survey, member, beat)
       const taken = yield* leases.take(member, take)
-      yield* Effect.forEach([...held, ...taken], begin, { discard: true })
+      // Not cut off in between: what is in the books must be at work.
+      yield* Effect.uninterruptible(Effect.forEach([...held, ...taken], begin, { discard: true }))
       if (giveBack !== undefined) workers.get(partKey(giveBack))?.leaving.openUnsafe()
       return lookAgainIn === undefined ? beat : Duration.min(lookAgainIn, beat)
     })
@@ -303,7 +312,7 @@ const start = (subscriptions: Several) =>
     })
     yield* Effect.gen(function*() {
       while (true) {
-        const pause = yield* patiently("Leases")(attend)
+        const pause = yield* patiently("Leases")(inTime("heartbeat", patience, attend))
         yield* Effect.timeoutOption(Queue.take(changes), pause)
       }
     }).pipe(Effect.catchCause((cause) => Deferred.failCause(ended, cause)), Effect.forkScoped)

@@ -12,6 +12,7 @@ import type { LogReadError } from "@composable-ts/core/EventStoreError"
 import * as LogRead from "@composable-ts/core/LogRead"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
@@ -31,6 +32,7 @@ import * as Bisection from "./bisection.ts"
 import { explain } from "./explain.ts"
 import { isIndivisible, isOutage, kindOf, throughContention, throughOutages } from "./failures.ts"
 import { delivering } from "./handOver.ts"
+import { begunInTime, inTime } from "./inTime.ts"
 import * as LogReader from "./LogReader.ts"
 import * as Poisoned from "./poison.ts"
 import { nameOf } from "./subject.ts"
@@ -42,6 +44,8 @@ export interface Surroundings {
   readonly leaving: Latch.Latch
   /** Writes down what the worker waits for because it is away, or that it goes on (`undefined`). */
   readonly waits: (what: string | undefined) => Effect.Effect<void, SqlError>
+  /** How long to wait for the database to answer the worker itself. */
+  readonly patience: Duration.Duration
   /** Told how far the read model is, after each commit. */
   readonly moved: (held: Held, position: bigint) => void
 }
@@ -89,7 +93,7 @@ const batchOf = ({ events, head, position }: LogPage, start: number, end: number
 export const work = <R>(
   subscription: Subscription<R>,
   held: Held,
-  { leaving, moved, waits }: Surroundings
+  { leaving, moved, patience, waits }: Surroundings
 ): Effect.Effect<void, Ended | LeaseLost, R | EventStore | SqlClient.SqlClient | Checkpoints> => {
   const { events: names, partitions } = subscription
   const filter: Pick<ReadAllOptions, "names" | "partition"> = partitions === 1
@@ -102,7 +106,11 @@ export const work = <R>(
   const queues = Poisoned.make(subscription, held, nameOf(held))
 
   const claim = throughContention(
-    Effect.flatMap(Checkpoints, (checkpoints) => Effect.tap(checkpoints.claim(held), queues.load))
+    inTime(
+      "claim of a checkpoint",
+      patience,
+      Effect.flatMap(Checkpoints, (checkpoints) => Effect.tap(checkpoints.claim(held), queues.load))
+    )
   )
 
   /** Moves the checkpoint over a page, and does in the same transaction what belongs to it; see {@link apply}. */
@@ -110,12 +118,20 @@ export const work = <R>(
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const checkpoints = yield* Checkpoints
-      return yield* sql.withTransaction(Effect.gen(function*() {
-        // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
-        if (!(yield* checkpoints.advance(held, mark, { ...endOf(page), events: page.events.length }))) return undefined
-        yield* deed
-        return endOf(page)
-      })).pipe(failsAs(held, { after: mark.position, upTo: page.position }), throughContention)
+      // The handlers may take their time, but a connection that has died unnoticed answers not even what comes before.
+      return yield* begunInTime(
+        "move of a checkpoint",
+        patience,
+        (begun) =>
+          sql.withTransaction(Effect.gen(function*() {
+            // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
+            const isOwn = yield* checkpoints.advance(held, mark, { ...endOf(page), events: page.events.length })
+            yield* begun
+            if (!isOwn) return undefined
+            yield* deed
+            return endOf(page)
+          }))
+      ).pipe(failsAs(held, { after: mark.position, upTo: page.position }), throughContention)
     })
 
   const bisection = Bisection.make()
