@@ -43,7 +43,7 @@ const lease = Effect.flatMap(
 )
 
 const kinds = {
-  "that the heartbeat goes over": (data: Buffer) => data.includes("composable.members"),
+  "that the heartbeat goes over": (data: Buffer) => data.includes("composable.leases"),
   "that listens": (data: Buffer) => data.includes("LISTEN"),
   "that the log is read over": (data: Buffer) => data.includes("events"),
   "of any kind": () => true
