@@ -217,9 +217,10 @@ export const work = <R>(
   const note = (error: Ended | LeaseLost) =>
     waits(explain(error)).pipe(
       Effect.timeoutOption("1 second"),
-      Effect.catch((unwritten) =>
+      Effect.tapError((unwritten) =>
         Effect.logDebug(`${nameOf(held)}: that it waits could not be written down`, unwritten)
-      )
+      ),
+      Effect.ignore
     )
 
   return Effect.scoped(Effect.gen(function*() {
