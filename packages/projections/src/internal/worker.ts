@@ -161,9 +161,9 @@ export const work = <R>(
    */
   const identify = Effect.gen(function*() {
     const { previousEventId: found } = yield* (yield* EventStore).readAll({ after: 1n, limit: 0 })
-    if (found === undefined) return
+    if (found === undefined) return false
     const read = yield* (yield* Checkpoints).identify(held, found)
-    if (read === undefined || read === found) return
+    if (read === undefined || read === found) return true
     const { name: projection, partition, version } = held
     return yield* new LogMismatch({ projection, version, partition, position: 1n, read, found })
   })
@@ -176,7 +176,8 @@ export const work = <R>(
       let mark = yield* claim
       if (metrics.isWaiting()) yield* waits(undefined)
       metrics.follows()
-      let isIdentified = false
+      // Not yet where the log is empty.
+      let isIdentified = yield* identify
       let next: Fiber.Fiber<LogReader.Page, LogReadError> | undefined
       moved(held, mark.position)
       while (!Latch.isOpen(leaving)) {
@@ -189,8 +190,7 @@ export const work = <R>(
         next = undefined
         yield* sameLog(held, mark, page)
         if (page.position > mark.position) {
-          if (!isIdentified) yield* identify
-          isIdentified = true
+          if (!isIdentified) isIdentified = yield* identify
           if (limit === undefined && page.position < page.head) next = yield* Effect.forkChild(log.read(page.position))
           const start = clock.currentTimeMillisUnsafe()
           const reached = yield* step(mark, page)
