@@ -6,14 +6,15 @@
  * Service.claim}), and moves only for the owner of that epoch and only from where that owner believes it to be ({@link
  * Service.advance}). So a process that was stopped, thought dead and replaced can finish its work as often as it likes:
  * its transaction does not commit. And the *identity* of the log: it carries the id of the event at its position. A log
- * that was restored to an earlier state, or is another one, has another event there, or none.
+ * that was restored to an earlier state, or is another one, has another event there, or none. Where all partitions stand at
+ * the beginning, the id of the log's first event tells ({@link Service.identify}).
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
-import { schema } from "./internal/schema.ts"
+import { rateAt, rateOver, schema } from "./internal/schema.ts"
 import type { Held, Part, Subscriber } from "./Lease.ts"
 import { CheckpointMissing, LeaseLost } from "./ProjectionError.ts"
 
@@ -27,6 +28,12 @@ export interface Mark {
 
 /** The mark before the first event. */
 export const beginning: Mark = { position: 0n, eventId: undefined }
+
+/** Where a checkpoint is moved. */
+export interface Step extends Mark {
+  /** How many events were applied on the way, for the rate that `Status` tells. Default 0. */
+  readonly events?: number | undefined
+}
 
 /** A partition's checkpoint. */
 export interface Checkpoint extends Mark {
@@ -57,7 +64,12 @@ export interface Service {
    * Moves the checkpoint in the caller's transaction, in which nothing has been written so far. Tells whether it did: if
    * not, the owner was replaced, or the checkpoint is not where the owner believes, and the transaction must not commit.
    */
-  readonly advance: (held: Held, from: Mark, to: Mark) => Effect.Effect<boolean, SqlError>
+  readonly advance: (held: Held, from: Mark, to: Step) => Effect.Effect<boolean, SqlError>
+  /**
+   * The id of the first event of the log that the subscriber reads: the one given, if it is the first to be given.
+   * `undefined` without checkpoints.
+   */
+  readonly identify: (subscriber: Subscriber, firstEventId: string) => Effect.Effect<string | undefined, SqlError>
 }
 
 /** The checkpoints, as a service. */
@@ -162,7 +174,8 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
   const advance: Service["advance"] = (held, from, to) =>
     Effect.map(
       sql.unsafe(
-        `UPDATE ${table} SET position = $6, event_id = $7::uuid, updated_at = now()
+        `UPDATE ${table} SET position = $6, event_id = $7::uuid, updated_at = now(),
+           rate = ${rateAt("now()")} + $9::float8 / ${rateOver}
          WHERE projection = $1 AND version = $2 AND partition = $3 AND epoch = $4 AND position = $5
          RETURNING pg_try_advisory_xact_lock_shared(hashtextextended($8, 0))`,
         [
@@ -173,13 +186,32 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
           from.position,
           to.position,
           to.eventId ?? null,
-          marker(held)
+          marker(held),
+          to.events ?? 0
         ]
       ),
       (rows) => rows.length > 0
     )
 
-  return { read, begin, claim, seize, advance }
+  const known = ({ name, version }: Subscriber) =>
+    sql.unsafe<{ readonly first: string | null }>(
+      `SELECT first_event_id AS first FROM ${table} WHERE projection = $1 AND version = $2 AND partition = 0`,
+      [name, version]
+    )
+
+  const identify: Service["identify"] = (subscriber, firstEventId) =>
+    Effect.gen(function*() {
+      const [row] = yield* known(subscriber)
+      // Whoever works on that partition, and keeps its row locked, has said so before.
+      const [given] = row === undefined || row.first !== null ? [row] : yield* sql.unsafe<{ readonly first: string }>(
+        `UPDATE ${table} SET first_event_id = coalesce(first_event_id, $3::uuid)
+         WHERE projection = $1 AND version = $2 AND partition = 0 RETURNING first_event_id AS first`,
+        [subscriber.name, subscriber.version, firstEventId]
+      )
+      return given?.first ?? undefined
+    })
+
+  return { read, begin, claim, seize, advance, identify }
 })
 
 /** Provides the checkpoints of the `SqlClient`'s database, whose tables must be there. */

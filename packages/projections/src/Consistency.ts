@@ -67,11 +67,11 @@ interface Watched {
   reached: bigint | undefined
 }
 
+const isReached = ({ reached }: Watched, { position }: Waiter): boolean => reached !== undefined && reached >= position
+
 /** A version, by the text that announces its moves. Whatever moves of a projection may be what serves. */
 const keyOf = ({ name, version }: Model): string =>
-  version === undefined ? servingKey(name) : Progress.payloadOf({ name, version })
-
-const servingKey = (name: string): string => `${name} serving`
+  version === undefined ? Progress.servingOf(name) : Progress.payloadOf({ name, version })
 
 /** The least position of a read model. */
 const reachedBy = (checkpoints: Checkpoint.Service) => ({ name, version }: Model) =>
@@ -95,9 +95,10 @@ export const make: Effect.Effect<
   const calls = yield* Queue.sliding<void>(1)
 
   const reached = reachedBy(checkpoints)
+  const say = Progress.waiting(client)
 
   const wake = (key: string | undefined) => {
-    const keys = key === undefined ? watched.keys() : [key, servingKey(key.replace(/ v\d+$/, ""))]
+    const keys = key === undefined ? watched.keys() : Progress.awaitedBy(key)
     for (const each of keys) if (watched.has(each)) due.add(each)
     if (due.size > 0) Queue.offerUnsafe(calls, undefined)
   }
@@ -110,10 +111,16 @@ export const make: Effect.Effect<
         patiently("Consistency")(Effect.provideService(reached(model.subscriber), SqlClient.SqlClient, client))
       )
       if (Exit.isSuccess(exit)) model.reached = exit.value
-      for (const { done, position } of model.waiters) {
-        if (Exit.isFailure(exit)) yield* Deferred.failCause(done, exit.cause)
-        else if (model.reached !== undefined && model.reached >= position) yield* Deferred.succeed(done, undefined)
+      let isEnough = true
+      for (const waiter of model.waiters) {
+        if (Exit.isFailure(exit)) yield* Deferred.failCause(waiter.done, exit.cause)
+        else if (isReached(model, waiter)) yield* Deferred.succeed(waiter.done, undefined)
+        else isEnough = false
       }
+      if (isEnough) return
+      yield* patiently("Consistency")(say(key)).pipe(Effect.catchCause((cause) =>
+        Effect.forEach(model.waiters, ({ done }) => Deferred.failCause(done, cause), { discard: true })
+      ))
     })
 
   yield* onNotification(client, Progress.channel, wake)

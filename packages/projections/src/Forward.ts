@@ -17,6 +17,8 @@ import { groupBy, isReadonlyArrayNonEmpty as isNonEmpty, type NonEmptyReadonlyAr
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { handOver, type Parcel } from "./internal/handOver.ts"
+import * as subject from "./internal/subject.ts"
+import type * as Lease from "./Lease.ts"
 import * as Poison from "./Poison.ts"
 import * as Start from "./Start.ts"
 import * as Subscription from "./Subscription.ts"
@@ -80,11 +82,16 @@ const deliveryOf = <A>(event: A, recorded: RecordedEvent): AtLeastOnce<A> => {
   return { key: { eventId, streamId, version }, event, recorded }
 }
 
+/** What a forwarder is called among subscribers: in `Status`, metrics, checkpoints and leases. */
+export const subscriberOf = (name: string, version: number): Lease.Subscriber => ({
+  name: `${subject.forwarder}${name}`,
+  version
+})
+
 const common = (declaration: Declaration<string, unknown>) => {
   const { events, name, partitions = 1, startFrom = Start.beginning, tombstoned, version } = declaration
   return {
-    name,
-    version,
+    ...subscriberOf(name, version),
     partitions,
     startFrom,
     events: tombstoned === undefined ? events : [...events, Tombstone.type],

@@ -86,6 +86,8 @@ export interface Service {
   readonly release: (member: string, held: Held) => Effect.Effect<void, SqlError>
   /** Writes down why work under a lease has stopped, for people and for `Status`; unless somebody else has taken it. */
   readonly fail: (held: Held, error: string) => Effect.Effect<void, SqlError>
+  /** Writes down what the owner waits for, or that it waits no longer (`undefined`); unless somebody else has taken it. */
+  readonly waits: (held: Held, what: string | undefined) => Effect.Effect<void, SqlError>
   /** Ends a process's membership of a subscriber, and gives back its leases, so that others take them at once. */
   readonly leave: (member: string, subscriber: Subscriber) => Effect.Effect<void, SqlError>
 }
@@ -109,7 +111,7 @@ export const Time: Context.Reference<Duration.Input> = Context.Reference("@compo
   defaultValue: (): Duration.Input => "10 seconds"
 })
 
-/** Where everybody is told that a lease became free, or that a process came or went. */
+/** Where everybody is told that a lease became free, or that a process came or went; with a payload, what is waited for. */
 export const channel = `${schema}_leases`
 
 const table = `${schema}.leases`
@@ -206,7 +208,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
   const take: Service["take"] = (member, parts) =>
     parts.length === 0 ? Effect.succeed([]) : Effect.map(
       sql.unsafe<Row>(
-        `UPDATE ${table} AS lease SET owner = $1::uuid, epoch = lease.epoch + 1,
+        `UPDATE ${table} AS lease SET owner = $1::uuid, epoch = lease.epoch + 1, waiting_for = NULL, waiting_since = NULL,
            expires_at = clock_timestamp() + $2::float8 * interval '1 millisecond'
          FROM (
            SELECT l.projection, l.version, l.partition FROM ${table} AS l
@@ -239,6 +241,14 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       [name, version, partition, epoch, error.replaceAll("\0", "")]
     ))
 
+  const waits: Service["waits"] = ({ epoch, name, partition, version }, what) =>
+    Effect.asVoid(sql.unsafe(
+      `UPDATE ${table} SET waiting_for = $5,
+         waiting_since = CASE WHEN $5::text IS NOT NULL THEN coalesce(waiting_since, clock_timestamp()) END
+       WHERE projection = $1 AND version = $2 AND partition = $3 AND epoch = $4`,
+      [name, version, partition, epoch, what?.replaceAll("\0", "").slice(0, 10_000) ?? null]
+    ))
+
   const leave: Service["leave"] = (member, { name, version }) =>
     Effect.asVoid(sql.unsafe(
       `WITH gone AS (
@@ -250,7 +260,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
       [member, name, version]
     ))
 
-  return { declare, renew, survey, withheld, take, release, fail, leave }
+  return { declare, renew, survey, withheld, take, release, fail, waits, leave }
 })
 
 /** Provides the leases of the `SqlClient`'s database, whose tables must be there. */

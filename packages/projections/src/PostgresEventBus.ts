@@ -44,6 +44,7 @@ import * as messageLog from "./internal/messageLog.ts"
 import * as publishing from "./internal/publishing.ts"
 import { migrate, schema } from "./internal/schema.ts"
 import { onNotification } from "./internal/signals.ts"
+import * as subject from "./internal/subject.ts"
 import * as Lease from "./Lease.ts"
 import * as Poison from "./Poison.ts"
 import * as Start from "./Start.ts"
@@ -61,7 +62,10 @@ export interface Options {
 }
 
 /** What a group that consumes is called among subscriptions: in `Status`, checkpoints and leases. */
-export const subscriberOf = (group: string): Lease.Subscriber => ({ name: `group:${group}`, version: 1 })
+export const subscriberOf = (group: string): Lease.Subscriber => ({
+  name: `${subject.group}${group}`,
+  version: 1
+})
 
 const isLasting = (cause: unknown) => !isOutage(cause) && !isContention(cause)
 
@@ -90,7 +94,7 @@ const trim = (client: PgClient.PgClient, keep: Duration.Duration) =>
          ) AS oldest WHERE published_at < clock_timestamp() - $1::float8 * interval '1 millisecond'
        ), bound AS (
          SELECT least(old.position, (
-           SELECT min(position) FROM ${schema}.checkpoints WHERE starts_with(projection, 'group:')
+           SELECT min(position) FROM ${schema}.checkpoints WHERE starts_with(projection, '${subject.group}')
          )) AS position FROM old WHERE old.position IS NOT NULL
        ), told AS (
          UPDATE ${schema}.message_log SET trimmed = greatest(trimmed, bound.position) FROM bound RETURNING trimmed

@@ -3,6 +3,10 @@
  */
 import * as Schema from "effect/Schema"
 import { explain } from "./internal/explain.ts"
+import { inSentence, nameOf } from "./internal/subject.ts"
+
+const subject = ({ projection, version }: { readonly projection: string; readonly version: number }): string =>
+  nameOf({ name: projection, version })
 
 /**
  * An event could not be applied, or the projection not be set up. Nothing of it was, and the checkpoint stands before.
@@ -20,7 +24,7 @@ export class ProjectionFailed extends Schema.TaggedError<ProjectionFailed>()("Pr
     const what = this.upTo === 0n
       ? "could not be set up"
       : `stopped behind global position ${this.after}: it could not apply what follows up to ${this.upTo}`
-    return `Projection ${this.projection} v${this.version} ${what}: ${explain(this.cause)}`
+    return `${subject(this)} ${what}: ${explain(this.cause)}`
   }
 }
 
@@ -50,7 +54,7 @@ export class ReplayFailed extends Schema.TaggedError<ReplayFailed>()("ReplayFail
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    return `Projection ${this.projection} v${this.version} could not apply the event at global position ` +
+    return `${subject(this)} could not apply the event at global position ` +
       `${this.position} of stream ${this.stream} this time either, after ${this.applied} others: ${explain(this.cause)}`
   }
 }
@@ -62,7 +66,7 @@ export class LetterMissing extends Schema.TaggedError<LetterMissing>()("LetterMi
   position: Schema.BigInt
 }) {
   override get message(): string {
-    return `Projection ${this.projection} v${this.version} has no such dead letter at global position ${this.position}. ` +
+    return `${subject(this)} has no such dead letter at global position ${this.position}. ` +
       `Was it replayed or discarded meanwhile? A parked event is replayed with its stream, not by itself.`
   }
 }
@@ -73,8 +77,8 @@ export class CheckpointMissing extends Schema.TaggedError<CheckpointMissing>()("
   version: Schema.Int
 }) {
   override get message(): string {
-    return `Projection ${this.projection} v${this.version} has lost its checkpoint: it was deleted meanwhile. ` +
-      `To rebuild the read model, drop its tables and start the projection again.`
+    return `${subject(this)} has lost its checkpoint: it was deleted meanwhile. ` +
+      `To rebuild a read model, drop its tables and start the projection again.`
   }
 }
 
@@ -89,8 +93,8 @@ export class CheckpointAhead extends Schema.TaggedError<CheckpointAhead>()("Chec
   head: Schema.BigInt
 }) {
   override get message(): string {
-    return `Projection ${this.projection} v${this.version} has applied the log up to ${this.checkpoint}, ` +
-      `but the log ends at ${this.head}. Was the log restored, or is this another one? Rebuild the projection.`
+    return `${subject(this)} has applied the log up to ${this.checkpoint}, ` +
+      `but the log ends at ${this.head}. Was the log restored, or is this another one? Rebuild the projection, or begin as a new version.`
   }
 }
 
@@ -110,7 +114,7 @@ export class LogMismatch extends Schema.TaggedError<LogMismatch>()("LogMismatch"
   found: Schema.UndefinedOr(Schema.String)
 }) {
   override get message(): string {
-    return `Projection ${this.projection} v${this.version} has read event ${this.read} at global position ` +
+    return `${subject(this)} has read event ${this.read} at global position ` +
       `${this.position}, but there this log has ${this.found === undefined ? "none" : `event ${this.found}`}. ` +
       `Was the log restored, or is this another one? If it was restored, rebuild the projection as a new version. If ` +
       `two logs share one database of read models, give their projections different names.`
@@ -126,7 +130,7 @@ export class DuplicateProjection extends Schema.TaggedError<DuplicateProjection>
   version: Schema.Int
 }) {
   override get message(): string {
-    return `Projection ${this.projection} v${this.version} was given twice to be run: two would share one checkpoint, and ` +
+    return `${subject(this)} was given twice to be run: two would share one checkpoint, and ` +
       `each would miss what the other has applied. If it is the same one, name it once; if not, give each its own name.`
   }
 }
@@ -139,7 +143,7 @@ export class PartitionsChanged extends Schema.TaggedError<PartitionsChanged>()("
   begun: Schema.Int
 }) {
   override get message(): string {
-    return `Projection ${this.projection} v${this.version} is declared with ${this.declared} partitions, but was begun ` +
+    return `${subject(this)} is declared with ${this.declared} partitions, but was begun ` +
       `with ${this.begun}: streams would change their partition, and events be lost or applied twice. Declare a new ` +
       `version to change their number.`
   }
@@ -158,7 +162,9 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
   epoch: Schema.BigInt
 }) {
   override get message(): string {
-    return `Partition ${this.partition} of projection ${this.projection} v${this.version} was taken over by another ` +
+    return `Partition ${this.partition} of ${
+      inSentence({ name: this.projection, version: this.version })
+    } was taken over by another ` +
       `process after epoch ${this.epoch}; what was under way here was rolled back. This process was not heard of for ` +
       `longer than the lease lasts: was it paused, overloaded or cut off?`
   }
@@ -188,7 +194,7 @@ export class VersionRetired extends Schema.TaggedError<VersionRetired>()("Versio
   version: Schema.Int
 }) {
   override get message(): string {
-    return `Projection ${this.projection} v${this.version} was retired, and its read model dropped. Does an old program ` +
+    return `${subject(this)} was retired, and its read model dropped. Does an old program ` +
       `still run it? Run a newer version; to have this read model again, declare it under a new version.`
   }
 }
@@ -231,7 +237,7 @@ export class TearDownMissing extends Schema.TaggedError<TearDownMissing>()("Tear
   version: Schema.Int
 }) {
   override get message(): string {
-    return `Projection ${this.projection} v${this.version} declares no tearDown, so its tables cannot be made anew. ` +
+    return `${subject(this)} declares no tearDown, so its tables cannot be made anew. ` +
       `Declare one that drops what setUp makes, or keep its tables with ReadModel.versioned.`
   }
 }

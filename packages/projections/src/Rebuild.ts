@@ -25,9 +25,9 @@ import { patiently, throughContention } from "./internal/failures.ts"
 import { forget } from "./internal/poison.ts"
 import { migrate, schema } from "./internal/schema.ts"
 import { dropTables, putAside, show } from "./internal/servingViews.ts"
+import { nameOf } from "./internal/subject.ts"
 import * as Switching from "./internal/switching.ts"
 import * as Versions from "./internal/versions.ts"
-import { nameOf } from "./internal/worker.ts"
 import * as Lease from "./Lease.ts"
 import {
   type NotCaughtUp,

@@ -14,9 +14,9 @@ import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { patiently } from "./internal/failures.ts"
+import { nameOf } from "./internal/subject.ts"
 import { onReadModel } from "./internal/switching.ts"
 import * as Versions from "./internal/versions.ts"
-import { nameOf } from "./internal/worker.ts"
 import type { Subscriber } from "./Lease.ts"
 
 /** What a version is doing. */

@@ -34,12 +34,15 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Checkpoint from "./Checkpoint.ts"
 import { keyOf, partKey, plan } from "./internal/assignment.ts"
 import { patiently } from "./internal/failures.ts"
-import { forget } from "./internal/poison.ts"
+import { inTime } from "./internal/inTime.ts"
+import { forget, parkedStreams } from "./internal/poison.ts"
 import * as Progress from "./internal/progress.ts"
 import { migrate } from "./internal/schema.ts"
 import { onNotification } from "./internal/signals.ts"
+import { nameOf } from "./internal/subject.ts"
 import * as Versions from "./internal/versions.ts"
-import { type Ended, failsAs, nameOf, sameLog, work } from "./internal/worker.ts"
+import { type Ended, failsAs, sameLog, work } from "./internal/worker.ts"
+import * as WorkerMetrics from "./internal/WorkerMetrics.ts"
 import * as Lease from "./Lease.ts"
 import type * as Poison from "./Poison.ts"
 import {
@@ -170,13 +173,19 @@ interface Running {
 /** How long to try to say that this process leaves, before others have to find out for themselves. */
 const farewell: Duration.Input = "3 seconds"
 
+/** How long to wait for an answer at the least: longer than a claim waits before it ends another session. */
+const leastPatience = Duration.seconds(5)
+
 /** Starts to run subscriptions for as long as the scope is open; its closing waits until nothing is under way. */
 const start = (subscriptions: Several) =>
   Effect.gen(function*() {
     const { config } = yield* PgClient.PgClient
     const client = Context.get(yield* Layer.build(PgClient.layer({ ...config, maxConnections: 3 })), PgClient.PgClient)
     const leases = yield* Effect.provideService(Lease.make, SqlClient.SqlClient, client)
-    const beat = Duration.divideUnsafe(Duration.fromInputUnsafe(yield* Lease.Time), 3)
+    const time = Duration.fromInputUnsafe(yield* Lease.Time)
+    const beat = Duration.divideUnsafe(time, 3)
+    // Half the time leaves room for another heartbeat before the leases are lost.
+    const patience = Duration.max(Duration.divideUnsafe(time, 2), Duration.seconds(1))
     const progress = yield* Progress.make(client)
     const member = yield* Effect.clockWith((clock) => Effect.sync(() => UuidV7.make(clock.currentTimeMillisUnsafe())))
 
@@ -224,7 +233,12 @@ const start = (subscriptions: Several) =>
         const leaving = Latch.makeUnsafe()
         const worker: Worker = { held, leaving, fiber: undefined, done: false }
         workers.set(key, worker)
-        worker.fiber = yield* work(subscription, held, { leaving, moved: progress.moved }).pipe(
+        worker.fiber = yield* work(subscription, held, {
+          leaving,
+          moved: progress.moved,
+          patience: Duration.max(time, leastPatience),
+          waits: (what) => leases.waits(held, what)
+        }).pipe(
           Effect.ensuring(Effect.sync(() => {
             worker.done = true
             over.set(key, held.epoch)
@@ -258,6 +272,15 @@ const start = (subscriptions: Several) =>
       return Effect.void
     }
 
+    const countParked = (held: ReadonlyArray<Lease.Held>) =>
+      Effect.gen(function*() {
+        if (held.length === 0) return
+        const counts = yield* parkedStreams([...active.values()]).pipe(
+          Effect.provideService(SqlClient.SqlClient, client)
+        )
+        for (const part of held) yield* WorkerMetrics.parked(part, counts.get(partKey(part)) ?? 0)
+      })
+
     /** Sends the heartbeat, and takes and gives back what is due. Tells how soon it should be done again. */
     const attend = Effect.gen(function*() {
       for (const withheld of yield* leases.withheld) yield* withhold(withheld)
@@ -268,9 +291,11 @@ const start = (subscriptions: Several) =>
         yield* Effect.logWarning(new LeaseLost({ projection, version, partition, epoch }).message)
         fiber.interruptUnsafe()
       }
+      yield* countParked(held)
       const { giveBack, lookAgainIn, take } = plan(yield* leases.survey, member, beat)
       const taken = yield* leases.take(member, take)
-      yield* Effect.forEach([...held, ...taken], begin, { discard: true })
+      // Not cut off in between: what is in the books must be at work.
+      yield* Effect.uninterruptible(Effect.forEach([...held, ...taken], begin, { discard: true }))
       if (giveBack !== undefined) workers.get(partKey(giveBack))?.leaving.openUnsafe()
       return lookAgainIn === undefined ? beat : Duration.min(lookAgainIn, beat)
     })
@@ -286,10 +311,14 @@ const start = (subscriptions: Several) =>
       )
     )
     yield* Effect.addFinalizer(() => Effect.suspend(() => Fiber.interruptAll(fibersOf(() => true))))
-    yield* onNotification(client, Lease.channel, lookAgain)
+    yield* onNotification(client, Lease.channel, (payload) => {
+      const awaited = payload === undefined ? undefined : Progress.awaitedIn(payload)
+      if (payload === undefined || awaited !== undefined) progress.awaited(awaited)
+      if (awaited === undefined) lookAgain()
+    })
     yield* Effect.gen(function*() {
       while (true) {
-        const pause = yield* patiently("Leases")(attend)
+        const pause = yield* patiently("Leases")(inTime("heartbeat", patience, attend))
         yield* Effect.timeoutOption(Queue.take(changes), pause)
       }
     }).pipe(Effect.catchCause((cause) => Deferred.failCause(ended, cause)), Effect.forkScoped)
@@ -369,6 +398,7 @@ const untilAt = (subscription: Subscription<unknown>, target: bigint, { client, 
     const wake = () => void Queue.offerUnsafe(moves, undefined)
     yield* progress.onMove(wake)
     yield* onNotification(client, Progress.channel, wake)
+    const say = Progress.waiting(client)
     const { name, partitions, version } = subscription
     const parts = Array.from({ length: partitions }, (_, partition) => ({ name, version, partition }))
     while (true) {
@@ -378,6 +408,7 @@ const untilAt = (subscription: Subscription<unknown>, target: bigint, { client, 
         : here
       if (known.length < partitions) return yield* new CheckpointMissing({ projection: name, version })
       if (known.every((position) => position !== undefined && position >= target)) return
+      if (here.includes(undefined)) yield* patiently(nameOf(subscription))(say(Progress.payloadOf(subscription)))
       yield* Effect.timeoutOption(Queue.take(moves), lookAfter)
     }
   })

@@ -2,7 +2,7 @@ import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer, Queue } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import * as Consistency from "../src/Consistency.ts"
@@ -34,6 +34,32 @@ describe("waitFor", () => {
       }
       yield* Fiber.interrupt(runner)
     }).pipe(Effect.provide(elsewhere)))
+
+  it.live("costs no announcements while nobody waits, and is announced as soon as somebody does", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const { waitFor } = yield* Consistency.Consistency
+      const heard = yield* (yield* PgClient.PgClient).listen("composable_progress")
+      /** What is announced of one more vote, when it was applied; the last word is this test's own. */
+      const announced = Effect.gen(function*() {
+        yield* Tally.until(yield* Tally.append(Tally.voted("a")))
+        yield* sql`SELECT pg_notify('composable_progress', 'the end')`
+        const payloads: Array<string> = []
+        while (!payloads.includes("the end")) payloads.push((yield* Queue.take(heard)).payload)
+        return payloads.length - 1
+      })
+      const runner = yield* Effect.forkChild(Projection.run(Tally.tally()))
+      for (let silent = 0; silent < 20;) silent = (yield* announced) === 0 ? silent + 1 : 0
+      const position = 5n + (yield* Tally.append(Tally.voted("a")))
+      const waiting = yield* Effect.forkChild(waitFor(Tally.main, { position, timeout: "10 seconds" }))
+      assert.strictEqual((yield* Queue.take(heard)).payload, "tally v1")
+      for (let i = 0; i < 5; i++) {
+        yield* Tally.append(Tally.voted("a"))
+        assert.strictEqual((yield* Queue.take(heard)).payload, "tally v1")
+      }
+      yield* Fiber.join(waiting)
+      yield* Fiber.interrupt(runner)
+    }).pipe(Effect.scoped, Effect.provide(elsewhere)))
 
   it.effect("returns at once when it does already, and wakes many at once", () =>
     Effect.gen(function*() {

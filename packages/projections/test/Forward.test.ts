@@ -138,8 +138,8 @@ describe("a forwarder", () => {
         const error = yield* Effect.flip(Forward.run(forward))
         assert.instanceOf(error, ProjectionFailed)
         // The fifth vote of the third stream.
-        assert.deepInclude(error, { projection: "hook", after: 22n, upTo: 23n })
-        assert.match(error.message, /could not apply what follows up to 23: 503/)
+        assert.deepInclude(error, { projection: "forwarder:hook", after: 22n, upTo: 23n })
+        assert.match(error.message, /^Forwarder hook v1 .*could not apply what follows up to 23: 503/)
         assert.deepStrictEqual(yield* checkpoint, [22n])
         const [status] = yield* Status.of(forward)
         assert.match(status?.error?.message ?? "", /503/)

@@ -4,8 +4,9 @@ import * as EventBusContract from "@composable-ts/testing/EventBusContract"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Queue, Redacted, Stream } from "effect"
 import { SqlClient } from "effect/sql"
+import { TestClock } from "effect/testing"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
@@ -118,4 +119,69 @@ describe("a message", () => {
       yield* Effect.forEach(numbers(50), (nr) => other.publish("news", message(nr)), { concurrency: 8 })
       assert.deepStrictEqual((yield* heard(50)).toSorted((a, b) => a - b), numbers(50))
     })).pipe(Effect.provide(bus)))
+})
+
+describe("messages that need not be kept", () => {
+  const forgetful = PostgresEventBus.layer({ keep: 0, partitions: 1 }).pipe(Layer.provideMerge(TestDatabase.layer))
+
+  /** Lets the bus look for old messages, again and again, until so many are left; tells how many there are at the end. */
+  const trimmed = (left: number, looks: number) =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      let count = -1
+      for (let i = 0; i < looks && count !== left; i++) {
+        yield* TestClock.adjust("1 minute")
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 10)))
+        count = (yield* sql`SELECT FROM composable.messages`).length
+      }
+      return count
+    })
+
+  const many = 1_000
+
+  it.effect("are deleted, and who has listened and not taken them is told", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const bus = yield* EventBus
+      const late = yield* bus.listen(["news"], { strategy: "suspend" })
+      yield* Effect.forEach([1, 2, 3], (nr) => bus.publish("news", message(nr)), { discard: true })
+      assert.strictEqual(yield* trimmed(0, many), 0)
+      const error = yield* Effect.flip(Stream.runHead(late))
+      assert.instanceOf(error.cause, PostgresEventBus.FellBehind)
+      assert.match(error.message, /messages behind position 0 were deleted up to 3/)
+      const news = yield* first(bus, "news")
+      yield* bus.publish("news", message(4))
+      assert.deepStrictEqual(yield* news(1), [4])
+    })).pipe(Effect.provide(forgetful)))
+
+  it.effect("are kept for a group until it is removed, whose name then begins anew", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const bus = yield* EventBus
+      const sql = yield* SqlClient.SqlClient
+      const inside = yield* Deferred.make<void>()
+      const slow = yield* Effect.forkChild(
+        bus.consume(
+          ["work"],
+          { group: "slow" },
+          () => Effect.andThen(Deferred.succeed(inside, undefined), Effect.never)
+        )
+      )
+      while ((yield* sql`SELECT FROM composable.leases WHERE owner IS NOT NULL`).length === 0) yield* Effect.yieldNow
+      yield* Effect.forEach(numbers(5), (nr) => bus.publish("work", message(nr)), { discard: true })
+      yield* Deferred.await(inside)
+      assert.strictEqual(yield* trimmed(0, 20), 5)
+      yield* Fiber.interrupt(slow)
+      yield* PostgresEventBus.removeGroup("slow")
+      assert.strictEqual(yield* trimmed(0, many), 0)
+      for (const table of ["checkpoints", "leases", "members", "message_consumers"]) {
+        assert.lengthOf(yield* sql.unsafe(`SELECT FROM composable.${table}`), 0, table)
+      }
+      const taken = yield* Queue.unbounded<number>()
+      const anew = yield* Effect.forkChild(
+        bus.consume(["work"], { group: "slow" }, ({ message }) => Queue.offer(taken, message.time))
+      )
+      while ((yield* sql`SELECT FROM composable.leases WHERE owner IS NOT NULL`).length === 0) yield* Effect.yieldNow
+      yield* bus.publish("work", message(6))
+      assert.strictEqual(yield* Queue.take(taken), 6)
+      yield* Fiber.interrupt(anew)
+    })).pipe(Effect.provide(forgetful)))
 })

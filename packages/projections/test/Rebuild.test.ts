@@ -393,7 +393,7 @@ describe("pause", () => {
       const [part] = yield* Status.of(v2)
       assert.deepInclude(part, { position: 10n, owner: undefined })
       assert.isDefined(part?.pausedAt)
-      const { complaints } = yield* Status.health([v1, v2], "1 minute")
+      const { complaints } = yield* Status.health([v1, v2], { maxLag: "1 minute" })
       assert.lengthOf(complaints, 1)
       assert.match(complaints.join(), /standings v2, partition 0, is at position 10, 10 behind.*, paused since 20/)
       const [progress] = yield* Stream.runCollect(Stream.take(RebuildProgress.watch(v2), 1))

@@ -128,6 +128,39 @@ describe("another log than the one that was read (T32)", () => {
       }).pipe(Effect.provide(database)))
   }
 
+  it.live("is noticed where all checkpoints stand at the beginning, by the log's first event", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const tally = { ...Tally.tally(), partitions: 2 }
+      yield* Tally.appendVotes(30)
+      yield* Projection.catchUp(tally)
+      const rewind = sql`UPDATE composable.checkpoints SET position = 0, event_id = NULL`
+      yield* rewind
+      const error = yield* Effect.flip(onLog(40, Projection.catchUp(tally)))
+      assert.instanceOf(error, LogMismatch)
+      const { previousEventId } = yield* (yield* EventStore).readAll({ after: 1n, limit: 0 })
+      assert.strictEqual(error.read, previousEventId)
+      assert.deepStrictEqual(yield* sql`SELECT DISTINCT position FROM composable.checkpoints`, [{ position: 0n }])
+      // Without that, nothing tells the two apart.
+      yield* sql`UPDATE composable.checkpoints SET first_event_id = NULL`
+      assert.strictEqual(yield* onLog(40, Projection.catchUp(tally)), 40n)
+    }).pipe(Effect.provide(database)))
+
+  it.live("is noticed when both begin at once: one of them is applied, and nothing of the other", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const tally = { ...Tally.tally(), partitions: 2 }
+      yield* Tally.appendVotes(30)
+      const exits = yield* Effect.all([
+        Effect.result(Projection.catchUp(tally)),
+        Effect.result(onLog(40, Projection.catchUp(tally)))
+      ], { concurrency: 2 })
+      const [own, other] = exits.map((result) => Result.isSuccess(result) ? result.success : result.failure._tag)
+      assert.includeDeepMembers([[30n, "LogMismatch"], [30n, "CheckpointAhead"], ["LogMismatch", 40n]], [[own, other]])
+      const reached = yield* sql`SELECT DISTINCT position FROM composable.checkpoints`
+      assert.deepStrictEqual(reached, [{ position: own === 30n ? 30n : 40n }])
+    }).pipe(Effect.provide(database)))
+
   it.live("is noticed when it takes the log's place while a projection runs, at the very next page", () =>
     Effect.gen(function*() {
       const own = yield* EventStore

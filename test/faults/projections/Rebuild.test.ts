@@ -1,6 +1,6 @@
 /**
  * T43: a new version is built while the old one serves, writers write and queries query. No query fails, or sees a read
- * model that is partial or older than it was. `EVENTS` says how many there are at the beginning, 20 000 where it is not
+ * model that is partial or older than it was. `EVENTS` says how many there are at the beginning, 6 000 where it is not
  * set, and `REBUILD_KILLS` how often a rebuilding process is killed.
  */
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
@@ -25,8 +25,8 @@ import { untilSome } from "./Processes.ts"
 import type { Rebuilding } from "./Rebuilder.ts"
 import { seeded } from "./Seed.ts"
 
-const events = Number(process.env["EVENTS"] ?? "20000")
-const kills = Number(process.env["REBUILD_KILLS"] ?? "4")
+const events = Number(process.env["EVENTS"] ?? "6000")
+const kills = Number(process.env["REBUILD_KILLS"] ?? "2")
 
 const database = Consistency.layer.pipe(
   Layer.merge(PostgresEventStore.layer()),

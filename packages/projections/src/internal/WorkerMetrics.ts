@@ -1,8 +1,10 @@
 /**
  * What the work on a part of a projection tells the metrics. `docs/projections.md` lists them.
  */
-import type * as Context from "effect/Context"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type { Part } from "../Lease.ts"
 
@@ -25,6 +27,12 @@ const restarts = Metric.counter("composable_projection_restarts", {
 const failures = Metric.counter("composable_projection_failures", {
   description: `How often it has stopped in this process, by error, and ${by}`,
   incremental: true
+})
+const lastError = Metric.gauge("composable_projection_last_error_timestamp_seconds", {
+  description: `When it stopped last by this kind of failure in this process, since 1970, ${by}`
+})
+const parkedStreams = Metric.gauge("composable_projection_parked_streams", {
+  description: `Streams that are parked, as of this process's last heartbeat, ${by}`
 })
 const lagEvents = Metric.gauge("composable_projection_lag_events", {
   description: `Positions of the log behind its checkpoint, as of its last batch, ${by}`
@@ -58,7 +66,9 @@ export interface Batch {
 export interface WorkerMetrics {
   readonly begun: () => void
   readonly ceased: () => void
-  readonly failed: (error: string) => void
+  /** By which error, and what kind of failure that is at bottom. */
+  readonly failed: (error: string, kind: string) => void
+  readonly isWaiting: () => boolean
   readonly waiting: () => void
   /** The work begins again at the checkpoint, or for the first time. */
   readonly follows: () => void
@@ -67,12 +77,22 @@ export interface WorkerMetrics {
   readonly caughtUp: () => void
 }
 
+const attributesOf = ({ name, partition, version }: Part) => ({
+  projection: name,
+  version: `${version}`,
+  partition: `${partition}`
+})
+
+/** Tells how many streams of a part are parked. */
+export const parked = (part: Part, streams: number): Effect.Effect<void> =>
+  Metric.update(Metric.withAttributes(parkedStreams, attributesOf(part)), streams)
+
 /** The metrics of a part, in the registry of the context. */
 export const make = (
-  { name, partition, version }: Part,
+  part: Part,
   context: Context.Context<never>
 ): WorkerMetrics => {
-  const attributes = { projection: name, version: `${version}`, partition: `${partition}` }
+  const attributes = attributesOf(part)
   const of = <Input, State>(metric: Metric.Metric<Input, State>) => {
     const own = Metric.withAttributes(metric, attributes)
     return (input: Input) => own.updateUnsafe(input, context)
@@ -96,7 +116,12 @@ export const make = (
       isRunning(0)
       isWaiting(0)
     },
-    failed: (error) => Metric.withAttributes(failures, { ...attributes, error }).updateUnsafe(1, context),
+    failed: (error, kind) => {
+      Metric.withAttributes(failures, { ...attributes, error }).updateUnsafe(1, context)
+      const now = Context.get(context, Clock.Clock).currentTimeMillisUnsafe() / 1_000
+      Metric.withAttributes(lastError, { ...attributes, kind }).updateUnsafe(now, context)
+    },
+    isWaiting: () => wasAway,
     waiting: () => {
       wasAway = true
       isWaiting(1)

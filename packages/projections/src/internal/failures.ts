@@ -21,6 +21,14 @@ const reasonOf = (error: unknown): unknown =>
     ? reasonOf(error.cause)
     : error
 
+/** What kind of failure it is at bottom, in a word: a tag, or the name of the error's class. */
+export const kindOf = (error: unknown): string => {
+  const reason = reasonOf(error)
+  if (isSqlError(reason)) return reason.reason._tag
+  if (hasProperty(reason, "_tag") && typeof reason._tag === "string") return reason._tag
+  return reason instanceof Error ? reason.name : typeof reason
+}
+
 /** Whether the database is away. */
 export const isOutage = (error: unknown): boolean => {
   const reason = reasonOf(error)

@@ -37,6 +37,7 @@ import type { Mark } from "../Checkpoint.ts"
 import type { Held, Subscriber } from "../Lease.ts"
 import { ProjectionFailed, TransactionEnded } from "../ProjectionError.ts"
 import type { Subscription } from "../Subscription.ts"
+import { partKey } from "./assignment.ts"
 import { explain } from "./explain.ts"
 import { isBlameless, isIndivisible } from "./failures.ts"
 import { schema } from "./schema.ts"
@@ -50,6 +51,26 @@ export const forget = ({ name, version }: Subscriber): Effect.Effect<void, SqlEr
         sql.unsafe(`DELETE FROM ${schema}.parked_streams WHERE projection = $1 AND version = $2`, [name, version])
       )
     ))
+
+/** How many streams of each part of some subscribers are parked, by the part as a text; parts with none are left out. */
+export const parkedStreams = (
+  subscribers: ReadonlyArray<Subscriber>
+): Effect.Effect<ReadonlyMap<string, number>, SqlError, SqlClient.SqlClient> =>
+  Effect.map(
+    Effect.flatMap(SqlClient.SqlClient, (sql) =>
+      sql.unsafe<{ name: string; version: number; partition: number; count: number }>(
+        `SELECT p.projection AS name, p.version, p.partition, count(*)::int AS count
+         FROM ${schema}.parked_streams AS p JOIN unnest($1::text[], $2::int[]) AS s(name, version)
+           ON p.projection = s.name AND p.version = s.version GROUP BY 1, 2, 3`,
+        [
+          subscribers.map(({ name }) =>
+            name
+          ),
+          subscribers.map(({ version }) => version)
+        ]
+      )),
+    (rows) => new Map(rows.map(({ count, ...part }) => [partKey(part), count]))
+  )
 
 /** An error as a letter keeps it. */
 export const errorText = (error: unknown): string => explain(error).replaceAll("\0", "").slice(0, 10_000)

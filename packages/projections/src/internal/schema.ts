@@ -30,6 +30,14 @@ const statements = (...all: ReadonlyArray<string>) => {
 /** Where it is written down which migrations were run. */
 export const migrationsTable = "checkpoint_migrations"
 
+/** Over how many seconds the rate of a checkpoint is taken: what was applied that long ago counts for 1/e. */
+export const rateOver = 60
+
+/** A checkpoint's rate, in events per second, as it has become by a time if nothing was applied meanwhile. */
+export const rateAt = (time: string): string =>
+  `CASE WHEN rate < 1e-6 THEN 0
+     ELSE rate * exp(-least(greatest(extract(epoch FROM ${time} - updated_at)::float8, 0), 600) / ${rateOver}) END`
+
 const migrations = {
   // Rows are rewritten at every step: free space on their page, and no index on what changes, keep that cheap.
   "0001_checkpoints": statements(`
@@ -151,6 +159,31 @@ const migrations = {
       FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition)
         LEFT JOIN ${schema}.versions AS v USING (projection, version)`,
     `COMMENT ON VIEW ${schema}.projection_status IS 'How far each part of a projection is, who works on it, why nobody does.'`
+  ),
+  "0008_health": statements(
+    `ALTER TABLE ${schema}.checkpoints ADD COLUMN rate float8 NOT NULL DEFAULT 0, ADD COLUMN first_event_id uuid`,
+    `COMMENT ON COLUMN ${schema}.checkpoints.rate IS
+      'Events per second over about the last minute, as of updated_at; it decays from then on.'`,
+    `COMMENT ON COLUMN ${schema}.checkpoints.first_event_id IS
+      'The first event of the log that is read, in the row of partition 0: tells that log from every other.'`,
+    `ALTER TABLE ${schema}.leases ADD COLUMN waiting_for text, ADD COLUMN waiting_since timestamptz`,
+    `COMMENT ON COLUMN ${schema}.leases.waiting_for IS
+      'What the owner waits for because it is away, the log''s database say; null when it is at work.'`,
+    `CREATE OR REPLACE VIEW ${schema}.projection_status AS
+      SELECT c.projection, c.version, c.partition, c.position, c.updated_at AS moved_at, v.paused_at,
+        CASE WHEN l.failed_at > c.updated_at THEN 'stopped' WHEN v.paused_at IS NOT NULL THEN 'paused'
+          WHEN l.owner IS NULL OR l.expires_at <= clock_timestamp() THEN 'unowned'
+          WHEN l.waiting_since IS NOT NULL THEN 'waiting' ELSE 'running' END AS state,
+        CASE WHEN l.expires_at > clock_timestamp() THEN l.owner END AS owner, l.epoch,
+        CASE WHEN l.failed_at > c.updated_at THEN l.error END AS error,
+        CASE WHEN l.failed_at > c.updated_at THEN l.failed_at END AS failed_at,
+        ${rateAt("clock_timestamp()")} AS rate, l.waiting_for, l.waiting_since,
+        ARRAY(
+          SELECT m.member FROM ${schema}.members AS m WHERE m.projection = c.projection AND m.version = c.version
+            AND m.expires_at > clock_timestamp() AND m.member IS DISTINCT FROM l.owner ORDER BY m.member
+        ) AS standby
+      FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition)
+        LEFT JOIN ${schema}.versions AS v USING (projection, version)`
   )
 }
 

@@ -23,8 +23,8 @@ import * as Progress from "./progress.ts"
 import { schema } from "./schema.ts"
 import { type NameTaken, show } from "./servingViews.ts"
 import { onNotification } from "./signals.ts"
+import { nameOf } from "./subject.ts"
 import * as Versions from "./versions.ts"
-import { nameOf } from "./worker.ts"
 
 /** What can be switched to. */
 export interface Candidate extends Subscriber {
@@ -139,12 +139,16 @@ export const whenDue = (
     const client = Context.get(yield* Layer.build(PgClient.layer({ ...config, maxConnections: 2 })), PgClient.PgClient)
     const moves = yield* Queue.sliding<void>(1)
     yield* onNotification(client, Progress.channel, () => void Queue.offerUnsafe(moves, undefined))
-    yield* follow(candidate, Effect.asVoid(Effect.timeoutOption(Queue.take(moves), pause))).pipe(
+    const say = Progress.waiting(client)
+    const moved = patiently(nameOf(candidate))(say(Progress.servingOf(candidate.name))).pipe(
+      Effect.andThen(Effect.timeoutOption(Queue.take(moves), pause))
+    )
+    yield* follow(candidate, moved).pipe(
       Effect.provideService(SqlClient.SqlClient, client)
     )
   }))
 
-const follow = (candidate: Candidate, moved: Effect.Effect<void>) =>
+const follow = (candidate: Candidate, moved: Effect.Effect<unknown, SqlError>) =>
   Effect.gen(function*() {
     const events = yield* EventStore
     const who = nameOf(candidate)

@@ -12,6 +12,7 @@ import type { LogReadError } from "@composable-ts/core/EventStoreError"
 import * as LogRead from "@composable-ts/core/LogRead"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
@@ -27,25 +28,30 @@ import {
   ProjectionFailed
 } from "../ProjectionError.ts"
 import type { Subscription } from "../Subscription.ts"
-import { isIndivisible, isOutage, throughContention, throughOutages } from "./failures.ts"
+import * as Bisection from "./bisection.ts"
+import { explain } from "./explain.ts"
+import { isIndivisible, isOutage, kindOf, throughContention, throughOutages } from "./failures.ts"
 import { delivering } from "./handOver.ts"
+import { begunInTime, inTime } from "./inTime.ts"
 import * as LogReader from "./LogReader.ts"
 import * as Poisoned from "./poison.ts"
+import { nameOf } from "./subject.ts"
 import * as WorkerMetrics from "./WorkerMetrics.ts"
 
 /** What a worker and its surroundings tell each other. */
 export interface Surroundings {
   /** Opened when the worker shall stop at the next border of a batch. */
   readonly leaving: Latch.Latch
+  /** Writes down what the worker waits for because it is away, or that it goes on (`undefined`). */
+  readonly waits: (what: string | undefined) => Effect.Effect<void, SqlError>
+  /** How long to wait for the database to answer the worker itself. */
+  readonly patience: Duration.Duration
   /** Told how far the read model is, after each commit. */
   readonly moved: (held: Held, position: bigint) => void
 }
 
 /** Why a worker does not go on. */
 export type Ended = ProjectionFailed | CheckpointAhead | CheckpointMissing | LogMismatch | LogReadError | SqlError
-
-/** A subscriber in messages. */
-export const nameOf = ({ name, version }: Subscriber): string => `Projection ${name} v${version}`
 
 /**
  * Whatever goes wrong in a transaction of the read model, up to its commit, is the failure of what it was to apply: a
@@ -87,7 +93,7 @@ const batchOf = ({ events, head, position }: LogPage, start: number, end: number
 export const work = <R>(
   subscription: Subscription<R>,
   held: Held,
-  { leaving, moved }: Surroundings
+  { leaving, moved, patience, waits }: Surroundings
 ): Effect.Effect<void, Ended | LeaseLost, R | EventStore | SqlClient.SqlClient | Checkpoints> => {
   const { events: names, partitions } = subscription
   const filter: Pick<ReadAllOptions, "names" | "partition"> = partitions === 1 || subscription.reads === "everything"
@@ -100,7 +106,11 @@ export const work = <R>(
   const queues = Poisoned.make(subscription, held, nameOf(held))
 
   const claim = throughContention(
-    Effect.flatMap(Checkpoints, (checkpoints) => Effect.tap(checkpoints.claim(held), queues.load))
+    inTime(
+      "claim of a checkpoint",
+      patience,
+      Effect.flatMap(Checkpoints, (checkpoints) => Effect.tap(checkpoints.claim(held), queues.load))
+    )
   )
 
   /** Moves the checkpoint over a page, and does in the same transaction what belongs to it; see {@link apply}. */
@@ -108,37 +118,55 @@ export const work = <R>(
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const checkpoints = yield* Checkpoints
-      return yield* sql.withTransaction(Effect.gen(function*() {
-        // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
-        if (!(yield* checkpoints.advance(held, mark, endOf(page)))) return undefined
-        yield* deed
-        return endOf(page)
-      })).pipe(failsAs(held, { after: mark.position, upTo: page.position }), throughContention)
+      // The handlers may take their time, but a connection that has died unnoticed answers not even what comes before.
+      return yield* begunInTime(
+        "move of a checkpoint",
+        patience,
+        (begun) =>
+          sql.withTransaction(Effect.gen(function*() {
+            // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
+            const isOwn = yield* checkpoints.advance(held, mark, { ...endOf(page), events: page.events.length })
+            yield* begun
+            if (!isOwn) return undefined
+            yield* deed
+            return endOf(page)
+          }))
+      ).pipe(failsAs(held, { after: mark.position, upTo: page.position }), throughContention)
     })
 
-  /** Applies a page. Tells how far the read model is then; `undefined` when the checkpoint was not where it should be. */
-  const apply = (
-    mark: Mark,
-    page: LogPage
-  ): Effect.Effect<
-    Mark | undefined,
-    Ended,
-    R | EventStore | SqlClient.SqlClient | Checkpoints
-  > =>
+  const bisection = Bisection.make()
+
+  /**
+   * Applies a page. Tells how far the read model is then: as far as before, if it is to be tried in parts; `undefined` when
+   * the checkpoint was not where it should be.
+   */
+  const apply = (mark: Mark, page: LogPage) =>
     pass(mark, page, queues.apply(page)).pipe(
+      Effect.tap(() => Effect.sync(() => bisection.applied(page.position))),
       // Of a batch that fails, what stands before the culprit is applied, and then that alone is named.
       Effect.catchTag("ProjectionFailed", (failed) => {
-        const size = Number(failed.upTo - failed.after)
-        if (size === 1) {
+        if (failed.upTo - failed.after === 1n) {
+          bisection.settled()
           return queues.settle({ failed, page, leaving, pass: (deed) => pass(mark, page, deed) })
         }
         if (isIndivisible(failed)) return Effect.fail(failed)
-        return Effect.flatMap(
-          read(mark.position, Math.floor(size / 2)),
-          (half) => Effect.andThen(sameLog(held, mark, half), apply(mark, half))
-        )
+        bisection.failed(failed.upTo)
+        return Effect.succeed(mark)
       })
     )
+
+  /**
+   * Makes sure that nobody has read another log for this subscriber. At a checkpoint there is an event that tells; where
+   * all checkpoints stand at the beginning, only this does.
+   */
+  const identify = Effect.gen(function*() {
+    const { previousEventId: found } = yield* (yield* EventStore).readAll({ after: 1n, limit: 0 })
+    if (found === undefined) return false
+    const read = yield* (yield* Checkpoints).identify(held, found)
+    if (read === undefined || read === found) return true
+    const { name: projection, partition, version } = held
+    return yield* new LogMismatch({ projection, version, partition, position: 1n, read, found })
+  })
 
   const step = delivering(subscription, held, leaving, apply)
 
@@ -146,15 +174,24 @@ export const work = <R>(
     Effect.gen(function*() {
       const clock = yield* Clock.Clock
       let mark = yield* claim
+      if (metrics.isWaiting()) yield* waits(undefined)
       metrics.follows()
+      // Not yet where the log is empty.
+      let isIdentified = yield* identify
       let next: Fiber.Fiber<LogReader.Page, LogReadError> | undefined
       moved(held, mark.position)
       while (!Latch.isOpen(leaving)) {
-        const page = yield* next === undefined ? log.read(mark.position) : Fiber.join(next)
+        const limit = bisection.limitBehind(mark.position)
+        const page = yield* limit !== undefined
+          ? Effect.map(read(mark.position, limit), (page) => ({ ...page, asOf: -1 }))
+          : next === undefined
+          ? log.read(mark.position)
+          : Fiber.join(next)
         next = undefined
         yield* sameLog(held, mark, page)
         if (page.position > mark.position) {
-          if (page.position < page.head) next = yield* Effect.forkChild(log.read(page.position))
+          if (!isIdentified) isIdentified = yield* identify
+          if (limit === undefined && page.position < page.head) next = yield* Effect.forkChild(log.read(page.position))
           const start = clock.currentTimeMillisUnsafe()
           const reached = yield* step(mark, page)
           if (reached?.position === page.position) {
@@ -176,14 +213,26 @@ export const work = <R>(
       next?.interruptUnsafe()
     })
 
+  /** For people. Where it cannot be written the database that would tell them is away itself. */
+  const note = (error: Ended | LeaseLost) =>
+    waits(explain(error)).pipe(
+      Effect.timeoutOption("1 second"),
+      Effect.tapError((unwritten) =>
+        Effect.logDebug(`${nameOf(held)}: that it waits could not be written down`, unwritten)
+      ),
+      Effect.ignore
+    )
+
   return Effect.scoped(Effect.gen(function*() {
     const log = yield* throughOutages(nameOf(held))(LogReader.join(yield* EventStore, filter))
     const metrics = WorkerMetrics.make(held, yield* Effect.context<never>())
     metrics.begun()
     yield* follow(log, metrics).pipe(
-      Effect.tapError((error) => Effect.sync(() => isOutage(error) && metrics.waiting())),
+      Effect.tapError((error) =>
+        isOutage(error) ? Effect.andThen(Effect.sync(metrics.waiting), note(error)) : Effect.void
+      ),
       throughOutages(nameOf(held)),
-      Effect.tapError(({ _tag }) => Effect.sync(() => metrics.failed(_tag))),
+      Effect.tapError((error) => Effect.sync(() => metrics.failed(error._tag, kindOf(error)))),
       Effect.ensuring(Effect.sync(metrics.ceased))
     )
   }))
