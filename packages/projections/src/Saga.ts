@@ -33,8 +33,9 @@ import { hash } from "./internal/hash.ts"
 import * as Refusals from "./internal/refusals.ts"
 import * as SagaInstances from "./internal/sagaInstances.ts"
 import { migrate } from "./internal/sagaSchema.ts"
+import { nameOf, saga as sagaPrefix } from "./internal/subject.ts"
 import * as Tracked from "./internal/tracked.ts"
-import { failsAs, nameOf } from "./internal/worker.ts"
+import { failsAs } from "./internal/worker.ts"
 import type * as Lease from "./Lease.ts"
 import * as Poison from "./Poison.ts"
 import * as Start from "./Start.ts"
@@ -371,7 +372,7 @@ const inSpan =
 
 /** The subscriber by which a saga follows the log: what `Status` and `Consistency` know it by. */
 export const subscriber = ({ name }: { readonly name: string }): Lease.Subscriber => ({
-  name: `saga ${name}`,
+  name: `${sagaPrefix}${name}`,
   version: 1
 })
 

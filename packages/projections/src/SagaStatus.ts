@@ -291,7 +291,7 @@ export const health = (
   EventStore | Outbox | PgClient.PgClient
 > =>
   Effect.gen(function*() {
-    const { complaints: reading } = yield* Status.health(sagas.map(subscriber), maxLag)
+    const { complaints: reading } = yield* Status.health(sagas.map(subscriber), { maxLag })
     const others = yield* Effect.forEach(sagas, (saga) => Effect.map(of(saga, overdue), complaintsOf(saga, overdue)))
     const complaints = [...reading, ...others.flat()]
     return { healthy: complaints.length === 0, complaints }

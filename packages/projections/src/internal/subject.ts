@@ -9,10 +9,15 @@ export const forwarder = "forwarder:"
 /** How the name of a group of the event bus begins among subscribers. */
 export const group = "group:"
 
+/** How the name of a saga begins among subscribers. */
+export const saga = "saga "
+
 /** A subscriber in messages. */
 export const nameOf = ({ name, version }: Subscriber): string =>
   name.startsWith(group)
     ? `Group ${name.slice(group.length)}`
+    : name.startsWith(saga)
+    ? `Saga ${name.slice(saga.length)}`
     : name.startsWith(forwarder)
     ? `Forwarder ${name.slice(forwarder.length)} v${version}`
     : `Projection ${name} v${version}`
