@@ -201,6 +201,26 @@ suite("the outbox on PostgreSQL", (test, control) => {
     60_000
   )
 
+  test(
+    "a claim costs no more when 90 000 entries before it were completed, and none of them vacuumed",
+    (log) =>
+      Effect.gen(function*() {
+        yield* log.sql`ALTER TABLE outbox SET (autovacuum_enabled = false)`
+        yield* fill(log, 1, 100_000, "mail")
+        const outbox = yield* openOn(log)
+        const claim = (outbox: Outbox.Service) => outbox.claim({ ...forever, kinds: ["mail"] })
+        const first = yield* cost(log, claim)
+        for (let i = 0; i < 90; i++) {
+          const claims = yield* outbox.claim({ ...forever, kinds: ["mail"], limit: 1_000 })
+          yield* outbox.complete(claims)
+        }
+        const costs = yield* Effect.forEach(Array.range(1, 3), () => cost(log, claim))
+        const byOne = yield* Effect.flatMap(outbox.claim({ ...forever, kinds: ["mail"] }), () => cost(log, claim))
+        console.log({ first, costs, byOne })
+      }),
+    60_000
+  )
+
   control("control: without the function's settings, a plan made for few reads all", (log) =>
     Effect.gen(function*() {
       yield* log.sql`ALTER TABLE outbox SET (autovacuum_enabled = false)`
