@@ -304,10 +304,11 @@ const unblocked = (schema: string): string => `
  * without an event; a command that was stored before has another outcome, and the key of the table refuses what is there
  * already.
  *
- * `claim_outbox` takes due entries of these kinds. The candidates of all kinds are merged, and locked from the oldest on,
- * one by one, until there are enough; what another claim has locked is passed over. Were all candidates passed over, it looks further.
- * Candidates are looked up one by one, so that no plan joins them with all entries, whatever the statistics say. A row that
- * was claimed by another since the statement began is looked at again when it is locked, and left out.
+ * `claim_outbox` takes due entries of these kinds: the oldest of all kinds that are not behind others. What another claim
+ * has locked is passed over. Were all that it looked at passed over, it looks further. It begins with what is due since a
+ * given moment, if any, and looks at what is due for longer only where it finds nothing: in the index, what was completed
+ * and not vacuumed yet stands before what is to be done, and the longer the backlog lasts, the more there is of it. A row
+ * that was claimed by another since the statement began is looked at again when it is locked, and left out.
  *
  * An ordered entry is passed over while one before it in its stream is due and was never begun, or is with another worker,
  * or was when its lease ran out. Each look sees what this claim has taken so far, and what others have committed; what they
@@ -322,14 +323,16 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
   appendWithOutbox(schema, general),
   appendWithOutbox(schema, each),
   `
-  CREATE FUNCTION ${schema}.claim_outbox(kinds text[], most integer, lease interval, claimant text)
-    RETURNS SETOF ${schema}.outbox LANGUAGE plpgsql
+  CREATE FUNCTION ${schema}.claim_outbox(
+    kinds text[], most integer, lease interval, claimant text, since timestamptz
+  ) RETURNS SETOF ${schema}.outbox LANGUAGE plpgsql
     ${settings}
   AS $$
   DECLARE
     moment timestamptz := clock_timestamp();
     wanted text[] := kinds;
     me text := coalesce(claimant, gen_random_uuid()::text);
+    earliest timestamptz := coalesce(since, '-infinity');
     width bigint := most;
     due bigint;
     passed bigint := 0;
@@ -344,7 +347,7 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
       WITH found AS MATERIALIZED (
         SELECT c.* FROM (SELECT DISTINCT unnest(wanted) COLLATE "C" AS kind) AS k, LATERAL (
           SELECT o.global_position, o.index, o.stream_id, o.ordered, o.free_at FROM ${schema}.outbox o
-          WHERE o.kind = k.kind AND o.parked_at IS NULL AND o.free_at <= moment
+          WHERE o.kind = k.kind AND o.parked_at IS NULL AND o.free_at >= earliest AND o.free_at <= moment
           ORDER BY o.free_at, o.global_position, o.index LIMIT width
         ) AS c ORDER BY c.free_at, c.global_position, c.index LIMIT width${unblocked(schema)}
       SELECT (SELECT count(*) FROM found), count(*),
@@ -377,8 +380,13 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
           WHERE o.ctid = ANY (held) RETURNING o.*;
         EXIT;
       END IF;
-      EXIT WHEN due < width OR passed >= ${mostPassedOver};
-      width := width * 4;
+      EXIT WHEN passed >= ${mostPassedOver};
+      IF due = width THEN
+        width := width * 4;
+      ELSE
+        EXIT WHEN earliest = '-infinity';
+        earliest := '-infinity';
+      END IF;
     END LOOP;
   END $$`,
   `
