@@ -295,7 +295,8 @@ const unblocked = (schema: string): string => `
       )`
 
 /**
- * `append_with_outbox` is the general append for a group of which some commands end claims, cancel entries or store some.
+ * `append_with_outbox` is the general append for a group of which some commands end claims, cancel entries or store some;
+ * `append_each_with_outbox` is the same of `append_each`, for commands of one event each.
  *
  * A command one of whose claims does not hold is given to `append` with an expectation that no stream meets (-4), so it is
  * refused alone, and its outcome becomes 4; those that hold stay locked until the commit. One claim twice in a group holds
@@ -311,9 +312,10 @@ const unblocked = (schema: string): string => `
  * that was claimed by another since the statement began is looked at again when it is locked, and left out.
  *
  * An ordered entry is passed over while one before it in its stream is due and was never begun, or is with another worker,
- * or was when its lease ran out. Each look sees what this claim has taken so far, and what others have committed; what they
- * have taken and not committed looks like never begun. So an entry is first begun when all before it have been, by the
- * worker that has them if any does; only one that failed may be begun again by another at that time.
+ * or was when its lease ran out, unless it is claimed with it. What others have taken and not committed looks like never
+ * begun; and where some of what was found could not be locked, those that were are looked at once more. So an entry is
+ * first begun when all before it have been, by the worker that has them if any does; only one that failed may be begun
+ * again by another at that time.
  *
  * What is looked up by its key must not name the condition of a partial index as that index does: a plan that was made
  * when the outbox was empty might look it up there, among all that wait. To end a claim the token is enough, for who
