@@ -13,6 +13,7 @@ import { Outbox } from "@composable-ts/core/Outbox"
 import * as Task from "@composable-ts/core/Task"
 import * as PostgresOutbox from "@composable-ts/postgres/PostgresOutbox"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -37,7 +38,7 @@ const errand = Aggregate.define(Errand, {
 
 const durableErrand = DurableAggregate.make(errand, { tasks: [Nothing] })
 
-const id = "durable.noop"
+const [id, backlogId] = ["durable.noop", "durable.backlog"]
 
 /** How many instances have errands. */
 const instances = 1_000
@@ -82,4 +83,56 @@ const noop: Experiment = {
     })
 }
 
-export const experiments: ReadonlyArray<Experiment> = [noop]
+/** Stores entries as appends would have long ago; there may be a million of them. */
+const fill = ({ sql }: Log.Log, count: number): Effect.Effect<unknown, Error> =>
+  sql`INSERT INTO composable.outbox (global_position, index, stream_id, command_id, kind, body, ordered, due_at, free_at)
+    SELECT n, 0, 'errand-' || n % ${instances}, 'before ' || n, 'errand/perform/Nothing.v1', '{"input": null}', true,
+      moment, moment
+    FROM generate_series(1, ${count}::int) AS n,
+      LATERAL (SELECT now() - interval '1 day' + n * interval '1 millisecond' AS moment) AS at`
+
+/** How many more entries than a round completes are there when the first begins. */
+const depth = 50
+
+/** The same with a backlog: of a million entries in a full run, of which the rounds leave most to be done. */
+const backlog: Experiment = {
+  measures: [{ id: backlogId, unit: "tasks/s", better: "higher" }],
+  open: ({ events }) =>
+    Effect.gen(function*() {
+      const log = yield* Log.open
+      const context = yield* Layer.build(
+        AggregateStore.layerDurable(durableErrand).pipe(
+          Layer.provideMerge(PostgresOutbox.layer()),
+          Layer.provideMerge(Layer.succeedContext(log.context))
+        )
+      )
+      const count = Math.max(instances, events / 5)
+      yield* fill(log, depth * count)
+      const ours = () =>
+        Effect.gen(function*() {
+          const before = yield* Log.head(log)
+          const start = performance.now()
+          const worker = yield* Effect.forkChild(
+            Effect.provide(EffectWorker.run([durableErrand]), Task.layer(Nothing, () => Effect.succeed(null)))
+          )
+          yield* Effect.repeat(Log.head(log), {
+            until: (head) => head - before >= BigInt(count),
+            schedule: Schedule.spaced("10 millis")
+          })
+          const done = Number((yield* Log.head(log)) - before)
+          const { perSecond } = rate(done, start)
+          yield* Fiber.interrupt(worker)
+          const [row] = yield* log.sql<{ left: number; events: number }>`
+            SELECT (SELECT count(*)::int FROM composable.outbox) AS left,
+              (SELECT count(*)::int FROM composable.events) AS events`
+          const { events, left } = row!
+          const fault = left + events === depth * count
+            ? undefined
+            : `of ${depth * count} entries ${left} are left, and ${events} outcomes are stored`
+          return { figures: { [backlogId]: perSecond }, fault }
+        }).pipe(Effect.provideContext(context))
+      return { ours }
+    })
+}
+
+export const experiments: ReadonlyArray<Experiment> = [noop, backlog]

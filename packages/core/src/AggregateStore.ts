@@ -35,6 +35,7 @@ import type { DurableFx, Plan } from "./internal/durableFx.ts"
 import { fingerprint } from "./internal/fingerprint.ts"
 import { type Instance, Instances } from "./internal/Instances.ts"
 import { dispatcherKey, Interpreter } from "./internal/Interpreter.ts"
+import { refuse } from "./internal/refusal.ts"
 import * as Snapshotting from "./internal/Snapshotting.ts"
 import { Subscribers } from "./internal/Subscribers.ts"
 import type { EncodedEvent } from "./RecordedEvent.ts"
@@ -313,7 +314,7 @@ const build = <S, C extends Tag, E extends Tag, R, N>(
       { effects, refusal }: Aggregate.Step<S, E, R>,
       meta: Meta
     ): Effect.Effect<Outcome<S, E>, R | EffectNotDurable> => {
-      if (refusal !== undefined) return Effect.fail(refusal.reason)
+      if (refusal !== undefined) return refuse(refusal.reason)
       const planned = planOf(durable, effects)
       if (Result.isFailure(planned)) return Effect.fail(planned.failure)
       const { cancels, local, outbox } = planned.success

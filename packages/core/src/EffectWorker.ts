@@ -15,23 +15,26 @@ import * as Formatter from "effect/Formatter"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { hasProperty } from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { type AnyDurableAggregate, commandId, type DurableAggregate } from "./DurableAggregate.ts"
 import { EventBus } from "./EventBus.ts"
 import { type AppendOptions, EventStore } from "./EventStore.ts"
-import type { EventStoreError } from "./EventStoreError.ts"
+import { type EventStoreError, Overloaded, VersionConflict } from "./EventStoreError.ts"
 import type * as Fx from "./Fx.ts"
 import { Completions } from "./internal/Completions.ts"
 import { type Deed, traceOf } from "./internal/durableFx.ts"
 import * as EffectMetrics from "./internal/effectMetrics.ts"
 import { dispatcherKey } from "./internal/Interpreter.ts"
+import { reasonOf } from "./internal/refusal.ts"
 import { retryDelay } from "./internal/retryDelay.ts"
 import * as Message from "./Message.ts"
 import * as Outboxes from "./Outbox.ts"
 import type { Outcome } from "./Reducer.ts"
 import type { SnapshotStore } from "./SnapshotStore.ts"
+import { StoreClosed } from "./StoreError.ts"
 import { id as instanceId, type StreamId } from "./StreamId.ts"
 import { type AnyTask, Attempt, handlerKey, type Perform } from "./Task.ts"
 import * as TraceContext from "./TraceContext.ts"
@@ -91,38 +94,10 @@ interface Running {
 /** What is wrong, in words. A refusal is a plain record, of which `String` tells nothing. */
 const said = (error: unknown): string => error instanceof Error ? String(error) : Formatter.format(error)
 
-/** All that a dispatch can fail with besides the refusals of the aggregate, which are the aggregate's own records. */
-const faults: ReadonlySet<string> = new Set([
-  "VersionConflict",
-  "StreamTombstoned",
-  "CommandIdConflict",
-  "InvalidAppend",
-  "StaleClaim",
-  "SubjectShredded",
-  "Overloaded",
-  "EventStoreError",
-  "CorruptStream",
-  "CorruptLog",
-  "InvalidStreamId",
-  "EventDecodeFailed",
-  "EventEncodeFailed",
-  "EventErased",
-  "UnknownEventType",
-  "SnapshotStoreError",
-  "EffectNotDurable",
-  "ReducerDefect",
-  "StoreClosed",
-  "EventBusError",
-  "InvalidTopic"
-])
-
-const isFault = (error: unknown): error is Error & { readonly _tag: string } =>
-  error instanceof Error && "_tag" in error && typeof error._tag === "string" && faults.has(error._tag)
-
 /** Whether the same may succeed later, with nothing changed. */
-const mayPass = (error: Error & { readonly _tag: string }): boolean =>
-  error._tag === "Overloaded" || error._tag === "VersionConflict" || error._tag === "StoreClosed" ||
-  ("retryable" in error && error.retryable === true)
+const mayPass = (error: unknown): boolean =>
+  error instanceof Overloaded || error instanceof VersionConflict || error instanceof StoreClosed ||
+  (hasProperty(error, "retryable") && error.retryable === true)
 
 /** How soon another look is worth it, where one has found nothing and the log is busy. */
 const breather: Duration.Input = "5 millis"
@@ -202,7 +177,8 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
     const failed = (claim: Outboxes.Claim, cause: Cause.Cause<unknown>): Carried => {
       const error = Cause.squash(cause)
       if (error instanceof Outboxes.StaleClaim) return Effect.fail(error)
-      return isFault(error) && !mayPass(error)
+      // What died may do better next time; what was declared to go wrong says itself whether it will.
+      return Option.isSome(Cause.findErrorOption(cause)) && !mayPass(error)
         ? park(claim, said(error))
         : tryLater(claim, retry, error, park(claim, said(error)))
     }
@@ -235,8 +211,8 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
         onSuccess: ({ duplicate, events }) =>
           events.length === 0 || duplicate ? alone : ended(claim, deadBecause === undefined ? "completed" : "dead"),
         onFailure: (cause) => {
-          const failure = Cause.findErrorOption(cause)
-          return Option.isSome(failure) && !isFault(failure.value) ? refused(failure.value) : failed(claim, cause)
+          const refusal = reasonOf(cause)
+          return Option.isSome(refusal) ? refused(refusal.value) : failed(claim, cause)
         }
       })
     }

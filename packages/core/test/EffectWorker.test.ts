@@ -9,6 +9,7 @@ import * as EffectWorker from "@composable-ts/core/EffectWorker"
 import * as Event from "@composable-ts/core/Event"
 import { EventBus } from "@composable-ts/core/EventBus"
 import { EventStore } from "@composable-ts/core/EventStore"
+import { EventStoreError, Overloaded } from "@composable-ts/core/EventStoreError"
 import * as Fx from "@composable-ts/core/Fx"
 import * as MemoryEventBus from "@composable-ts/core/MemoryEventBus"
 import * as MemoryEventStore from "@composable-ts/core/MemoryEventStore"
@@ -93,6 +94,71 @@ describe("durable effects", () => {
       const [refused] = (yield* (yield* EventStore).readAll({ after: 0n, limit: 100 })).events.slice(-1)
       assert.match(refused!.commandId, /^effect:\d+-0:rejected$/)
     }).pipe(Effect.provide(Stores)))
+
+  const Gate = Action.define("Gate", { commands: { Enter: {} }, events: { Entered: Event.v1({}) } })
+  const Guest = Action.define("Guest", {
+    commands: { Come: {}, TurnedAway: { why: Schema.String } },
+    events: { Came: Event.v1({}), Left: Event.v1({ why: Schema.String }) }
+  })
+
+  /** A gate that refuses with a reason, and a guest who comes to it; `Gates` is where the gate's commands go. */
+  const comesTo = <R extends { readonly _tag: string }>(
+    reason: R | undefined,
+    changed: (events: EventStore["Service"]) => EventStore["Service"]
+  ) =>
+    Effect.gen(function*() {
+      const gate = Aggregate.define(Gate, {
+        initial: null,
+        decide: () => reason === undefined ? Fx.append(Gate.Entered()) : Fx.reject(reason),
+        evolve: () => null
+      })
+      const guest = Aggregate.define(Guest, {
+        initial: [] as ReadonlyArray<string>,
+        decide: (_state, command) => Fx.append(command._tag === "Come" ? Guest.Came() : Guest.Left(command)),
+        evolve: (state, event) => [...state, event._tag === "Came" ? "came" : event.why],
+        react: (_state, event) => event._tag === "Came" ? Fx.dispatch(gate, "1", Gate.Enter()) : Fx.none
+      })
+      const durable = DurableAggregate.make(guest, {
+        targets: [DurableAggregate.target(gate, (refusal) => Guest.TurnedAway({ why: String(refusal.reason) }))]
+      })
+      const Gates = Layer.effect(
+        AggregateStore.service(gate),
+        Effect.updateService(AggregateStore.make(gate), EventStore, changed)
+      )
+      return yield* Effect.gen(function*() {
+        const guests = yield* AggregateStore.service(guest)
+        const outbox = yield* Outbox
+        yield* guests.dispatch("1", Guest.Come())
+        yield* Effect.raceFirst(
+          EffectWorker.run([durable], { poll: "10 millis", retry: Schedule.recurs(0) }),
+          drained
+        )
+        const [dead] = yield* outbox.list({ limit: 1 })
+        return { state: (yield* guests.state("1")).state, dead: dead?.error }
+      }).pipe(Effect.provide(Layer.mergeAll(AggregateStore.layerDurable(durable), Gates)))
+    }).pipe(Effect.provide(MemoryEventStore.layerWithOutbox))
+
+  it.live("what an aggregate refuses with is a refusal, also if it is an error of ours", () =>
+    Effect.gen(function*() {
+      const errors = [
+        new EventStoreError({ operation: "append", retryable: true, cause: "" }),
+        new Overloaded({ capacity: 1 })
+      ]
+      for (const reason of errors) {
+        const { dead, state } = yield* comesTo(reason, (events) => events)
+        assert.deepStrictEqual([dead, state], [undefined, ["came", String(reason)]])
+      }
+    }))
+
+  it.live("what else a dispatch fails with is none, whatever it is: nobody is told that the target refused", () =>
+    Effect.gen(function*() {
+      class Unheard extends Schema.TaggedError<Unheard>()("Unheard", {}) {}
+      const { dead, state } = yield* comesTo(
+        undefined,
+        (events) => ({ ...events, append: () => Effect.fail(new Unheard()) as never })
+      )
+      assert.deepStrictEqual([dead, state], [String(new Unheard()), ["came"]])
+    }))
 
   it.live("send, load and publish", () =>
     Effect.gen(function*() {

@@ -4,6 +4,7 @@
  */
 import * as Outbox from "@composable-ts/core/Outbox"
 import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -60,15 +61,42 @@ const stored = (row: Row): Outbox.StoredEntry => {
   }
 }
 
+/**
+ * How long a claim relies on an earlier one to know from when on entries are due. One whose turn comes late, because it
+ * was locked, or behind another, or committed late, waits for so long at the most while there is a backlog behind it.
+ */
+const relied = 1_000
+
 const makeClaim = (client: PgClient, schema: string): Outbox.Operations["claim"] => {
   const text = `SELECT ${columns}, token
-    FROM ${schema}.claim_outbox($1::text[], $2::int, $3::float8 * interval '1 millisecond', $4::text)
+    FROM ${schema}.claim_outbox(
+      $1::text[], $2::int, $3::float8 * interval '1 millisecond', $4::text, to_timestamp($5::float8 / 1000)
+    )
     ORDER BY due_at, global_position, index`
-  return ({ kinds = null, lease, limit, worker = null }) =>
-    Effect.mapBoth(client.unsafe(text, [kinds, limit, Duration.toMillis(lease), worker]).values, {
+  /** When all was looked at last, and from when on the entries were due that a full claim found since. */
+  const backlogs = new Map<string, { readonly lookedAt: number; readonly since: number }>()
+
+  const claim = (
+    { kinds, lease, limit, worker }: Outbox.ClaimOptions,
+    now: number
+  ): Effect.Effect<ReadonlyArray<Outbox.Claim>, Outbox.OutboxError> => {
+    const key = JSON.stringify(kinds ?? null)
+    const known = backlogs.get(key)
+    const backlog = known !== undefined && Math.abs(now - known.lookedAt) < relied ? known : undefined
+    const parameters = [kinds ?? null, limit, Duration.toMillis(lease), worker ?? null, backlog?.since ?? null]
+    return Effect.mapBoth(client.unsafe(text, parameters).values, {
       onFailure: failed("claim"),
-      onSuccess: (rows) => rows.map((row) => ({ ...stored(row as unknown as Row), token: row[12] as bigint }))
+      onSuccess: (rows) => {
+        const claims = rows.map((row) => ({ ...stored(row as unknown as Row), token: row[12] as bigint }))
+        // A date has fewer digits than the database's times.
+        if (claims.length === limit) {
+          backlogs.set(key, { lookedAt: backlog?.lookedAt ?? now, since: claims[0]!.dueAt - 1 })
+        } else backlogs.delete(key)
+        return claims
+      }
     })
+  }
+  return (options) => Effect.flatMap(Clock.currentTimeMillis, (now) => claim(options, now))
 }
 
 const idsOf = (entries: ReadonlyArray<Outbox.EntryId>) =>

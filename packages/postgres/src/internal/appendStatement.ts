@@ -167,9 +167,13 @@ export const make = (schema: string): (commands: ReadonlyArray<Command>) => Stat
   const appendOne = `SELECT outcome, actual, version, place FROM ${schema}.append_one(
     $1::text, $2::int, $3::text, $4::uuid, $5::text, $6::text, $7::text, $8::text, $9::text, $10::bytea,
     $11::text)`
-  const appendEach = `SELECT head, outcomes, failed_parts, actuals, versions, positions FROM ${schema}.append_each(
-    $1::text[], $2::int[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::json[],
-    $10::json[])`
+  const single =
+    `$1::text[], $2::int[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::json[],
+    $10::json[]`
+  const appendEach = `SELECT head, ${columns} FROM ${schema}.append_each(${single})`
+  const eachWithOutbox = `SELECT head, ${columns} FROM ${schema}.append_each_with_outbox(${single}, ${
+    OutboxStatement.placeholders(11)
+  })`
   const withOutbox = `SELECT ${columns} FROM ${schema}.append_with_outbox(${general}, ${
     OutboxStatement.placeholders(19)
   })`
@@ -177,6 +181,13 @@ export const make = (schema: string): (commands: ReadonlyArray<Command>) => Stat
     const [command] = commands
     if (commands.some(({ outbox }) => outbox !== undefined)) {
       const entries = OutboxStatement.parameters(commands)
+      if (areSingle(commands)) {
+        return {
+          text: eachWithOutbox,
+          parameters: [...parametersOfEach(commands), ...entries],
+          answers: (row) => answersOfEach(commands, row as RowOfEach)
+        }
+      }
       return {
         text: withOutbox,
         parameters: [...parameters(commands), ...entries],

@@ -65,29 +65,238 @@ const allKinds = (schema: string): string => `
       )
       SELECT array_agg(f.kind) INTO wanted FROM found f WHERE f.kind IS NOT NULL;`
 
-/** A function that changes the claims that hold, one after the other, and returns which these were. */
+/**
+ * Rows are locked in the order of their keys, whoever locks several: so no two wait for each other. They are found one by
+ * one, so that no plan joins them with all entries, whatever the statistics say.
+ */
+const inOrder = "ORDER BY 1, 2"
+
+/** A function that changes the claims that hold, and returns which these were. */
 const onClaims = (schema: string, name: string, change: string, parameters = ""): string => `
   CREATE FUNCTION ${schema}.${name}(
     positions bigint[], indexes integer[], tokens bigint[]${parameters}, OUT global_position bigint, OUT index integer
   ) RETURNS SETOF record LANGUAGE plpgsql
     ${settings}
   AS $$
+  DECLARE
+    held tid[];
   BEGIN
-    FOR i IN 1 .. cardinality(positions) LOOP
-      ${change}
-        WHERE o.global_position = positions[i] AND o.index = indexes[i] AND o.token = tokens[i]
-        RETURNING o.global_position, o.index INTO global_position, index;
-      IF FOUND THEN
-        RETURN NEXT;
-      END IF;
-    END LOOP;
+    SELECT array_agg(found.ctid) INTO held
+      FROM (SELECT * FROM unnest(positions, indexes, tokens) AS u(position, index, token) ${inOrder}) AS claim,
+      LATERAL (
+        SELECT o.ctid FROM ${schema}.outbox o
+        WHERE o.global_position = claim.position AND o.index = claim.index AND o.token = claim.token
+        FOR UPDATE
+      ) AS found;
+    RETURN QUERY ${change} WHERE o.ctid = ANY (held) RETURNING o.global_position, o.index;
   END $$`
 
 /** How many entries a claim passes over because of those before them, until it leaves the rest to the next one. */
 const mostPassedOver = 1_000
 
+/** A function of the log to which the outbox's part is added. */
+interface Append {
+  readonly name: string
+  /** Its parameters. */
+  readonly parameters: string
+  /** How it is called, with the expectations in `expectations`. */
+  readonly call: (schema: string) => string
+  /** The parameter that holds the expectations, and to which command each belongs. */
+  readonly expected: string
+  readonly commandOf: (expectation: string) => string
+  /** Sets `streams` and `firsts`, of the first event of each command. */
+  readonly places: string
+  /** What it returns besides. */
+  readonly result: string
+}
+
+const general: Append = {
+  name: "append_with_outbox",
+  parameters: `slot_stream text[],
+    command_parts integer[], command_key text[], command_fingerprint text[], command_size integer[],
+    command_correlation text[], command_causation text[], command_metadata text[],
+    part_command integer[], part_slot integer[], part_expected integer[], part_size integer[],
+    event_part integer[], event_index integer[], event_type text[], event_id uuid[], event_data text[],
+    event_packed bytea[]`,
+  call: (schema) => `
+    SELECT a.outcomes, a.failed_parts, a.actuals, a.versions, a.positions
+      INTO outcomes, failed_parts, actuals, versions, positions
+      FROM ${schema}.append(
+        slot_stream, command_parts, command_key, command_fingerprint, command_size, command_correlation,
+        command_causation, command_metadata, part_command, part_slot, expectations, part_size, event_part, event_index,
+        event_type, event_id, event_data, event_packed
+      ) AS a;`,
+  expected: "part_expected",
+  commandOf: (expectation) => `part_command[${expectation}]`,
+  places: `
+      SELECT array_agg(slot_stream[p.slot] ORDER BY p.command), array_agg(positions[p.nr] - p.size + 1 ORDER BY p.command)
+        INTO streams, firsts
+        FROM (
+          SELECT DISTINCT ON (u.command) u.* FROM unnest(part_command, part_slot, part_size)
+            WITH ORDINALITY AS u(command, slot, size, nr) ORDER BY u.command, u.nr
+        ) AS p;`,
+  result: "OUT outcomes integer[]"
+}
+
+const each: Append = {
+  name: "append_each_with_outbox",
+  parameters: `command_stream text[], command_expected integer[], event_type text[], event_id uuid[],
+    command_key text[], command_fingerprint text[], command_correlation text[], command_causation text[],
+    event_data json[], command_metadata json[]`,
+  call: (schema) => `
+    SELECT a.head, a.outcomes, a.failed_parts, a.actuals, a.versions, a.positions
+      INTO head, outcomes, failed_parts, actuals, versions, positions
+      FROM ${schema}.append_each(
+        command_stream, expectations, event_type, event_id, command_key, command_fingerprint, command_correlation,
+        command_causation, event_data, command_metadata
+      ) AS a;`,
+  expected: "command_expected",
+  commandOf: (expectation) => expectation,
+  places: `
+      streams := command_stream;
+      firsts := coalesce(
+        positions, ARRAY(SELECT generate_series(head + 1, head + cardinality(command_stream)))
+      );`,
+  result: "OUT head bigint, OUT outcomes integer[]"
+}
+
+/** What an outcome is, where the function that stores all has none. */
+const isStored = (command: string): string => `coalesce(outcomes[${command}], 0) = 0`
+
+const appendWithOutbox = (
+  schema: string,
+  { call, commandOf, expected, name, parameters, places, result }: Append
+): string => `
+  CREATE FUNCTION ${schema}.${name}(
+    ${parameters},
+    claim_command integer[], claim_position bigint[], claim_index integer[], claim_token bigint[], claim_error text[],
+    cancel_command integer[], cancel_key text[], cancel_prefix boolean[],
+    entry_command integer[], entry_index integer[], entry_kind text[], entry_key text[], entry_delay bigint[],
+    entry_ordered boolean[], entry_body text[],
+    ${result}, OUT failed_parts integer[], OUT actuals integer[],
+    OUT versions integer[], OUT positions bigint[]
+  ) LANGUAGE plpgsql
+    ${settings}
+  AS $$
+  DECLARE
+    held tid[];
+    stale integer[];
+    expectations integer[] := ${expected};
+    streams text[];
+    firsts bigint[];
+    recorded timestamptz;
+    ended record;
+  BEGIN${appendPrologue(schema)}
+
+    IF cardinality(claim_command) > 0 THEN
+      SELECT array_agg(claim.ctid ORDER BY claim.nr),
+        array_agg(claim.command) FILTER (WHERE claim.ctid IS NULL OR claim.command <> claim.first)
+        INTO held, stale
+        FROM (
+          SELECT u.*, found.ctid, min(u.command) OVER (PARTITION BY u.position, u.index) AS first
+          FROM (
+            SELECT * FROM unnest(claim_position, claim_index, claim_token, claim_command)
+              WITH ORDINALITY AS u(position, index, token, command, nr) ${inOrder}
+          ) AS u LEFT JOIN LATERAL (
+            SELECT o.ctid FROM ${schema}.outbox o
+            WHERE o.global_position = u.position AND o.index = u.index AND o.token = u.token
+            FOR UPDATE
+          ) AS found ON true
+        ) AS claim;
+      IF stale IS NOT NULL THEN
+        FOR i IN 1 .. cardinality(expectations) LOOP
+          IF ${commandOf("i")} = ANY (stale) THEN
+            expectations[i] := -4;
+          END IF;
+        END LOOP;
+      END IF;
+    END IF;
+${call(schema)}
+    IF stale IS NOT NULL THEN
+      FOR i IN 1 .. cardinality(outcomes) LOOP
+        IF outcomes[i] = 1 AND i = ANY (stale) THEN
+          outcomes[i] := 4;
+        END IF;
+      END LOOP;
+    END IF;
+
+    IF held IS NOT NULL THEN
+      DELETE FROM ${schema}.outbox o WHERE o.ctid = ANY (ARRAY(
+        SELECT u.ctid FROM unnest(held, claim_command, claim_error) AS u(ctid, command, error)
+        WHERE u.error IS NULL AND ${isStored("u.command")}
+      ));
+      FOR ended IN
+        SELECT u.* FROM unnest(held, claim_command, claim_error) AS u(ctid, command, error)
+        WHERE u.error IS NOT NULL AND ${isStored("u.command")}
+      LOOP
+        UPDATE ${schema}.outbox o
+          SET token = o.token + 1, worker = NULL, parked_at = statement_timestamp(), error = ended.error
+          WHERE o.ctid = ended.ctid;
+      END LOOP;
+    END IF;
+
+    IF cardinality(entry_command) > 0 OR cardinality(cancel_command) > 0 THEN${places}
+    END IF;
+    IF cardinality(entry_command) > 0 THEN
+      SELECT e.recorded_at INTO recorded FROM ${schema}.events e WHERE e.global_position = (
+        SELECT max(f.first) FROM unnest(firsts) WITH ORDINALITY AS f(first, command) WHERE ${isStored("f.command")}
+      );
+      INSERT INTO ${schema}.outbox (
+        global_position, index, stream_id, command_id, correlation_id, kind, key, body, ordered, due_at, free_at
+      )
+      SELECT firsts[u.command], u.index, streams[u.command], command_key[u.command], command_correlation[u.command],
+        u.kind, u.key, u.body::json, u.ordered, recorded + u.delay * interval '1 millisecond',
+        recorded + u.delay * interval '1 millisecond'
+      FROM unnest(
+        entry_command, entry_index, entry_kind, entry_key, entry_delay, entry_ordered, entry_body
+      ) AS u(command, index, kind, key, delay, ordered, body)
+      WHERE ${isStored("u.command")};
+    END IF;
+
+    FOR i IN 1 .. cardinality(cancel_command) LOOP
+      IF ${isStored("cancel_command[i]")} THEN
+        DELETE FROM ${schema}.outbox o
+          WHERE o.stream_id = streams[cancel_command[i]] AND o.global_position < firsts[cancel_command[i]]
+            AND o.parked_at IS NULL
+            AND CASE WHEN cancel_prefix[i] THEN starts_with(o.key, cancel_key[i]) ELSE o.key = cancel_key[i] END;
+      END IF;
+    END LOOP;
+  END $$`
+
 /**
- * `append_with_outbox` is the general append for a group of which some commands end claims, cancel entries or store some.
+ * Which of the due entries `found` are not behind one that nobody has begun, or that another worker has or had. What is
+ * itself among the found does not count: it is begun with them, or is behind what it is behind itself; and none has its
+ * turn before those that it is behind.
+ */
+const unblocked = (schema: string): string => `
+      ), blockers AS MATERIALIZED (
+        SELECT s.stream_id, b.global_position, b.index
+        FROM (
+          SELECT f.stream_id, max(f.global_position) AS last FROM found f WHERE f.ordered GROUP BY f.stream_id
+        ) AS s, LATERAL (
+          SELECT o.global_position, o.index FROM ${schema}.outbox o
+          WHERE o.stream_id = s.stream_id AND o.global_position <= s.last AND o.ordered AND o.parked_at IS NULL
+            AND CASE
+              WHEN o.worker IS NULL THEN o.attempt = 0 AND o.free_at <= moment AND o.kind = ANY (wanted)
+              ELSE o.worker <> me OR o.free_at <= moment
+            END
+            AND (o.global_position, o.index) NOT IN (SELECT f.global_position, f.index FROM found f)
+          ORDER BY o.global_position, o.index LIMIT 1
+        ) AS b
+      ), unblocked AS (
+        SELECT f.*, CASE WHEN f.ordered
+            THEN max(f.free_at) OVER (PARTITION BY f.stream_id, f.ordered ORDER BY f.global_position, f.index)
+            ELSE f.free_at
+          END AS turn
+        FROM found f WHERE NOT (f.ordered AND EXISTS (
+          SELECT FROM blockers b
+          WHERE b.stream_id = f.stream_id AND (b.global_position, b.index) < (f.global_position, f.index)
+        ))
+      )`
+
+/**
+ * `append_with_outbox` is the general append for a group of which some commands end claims, cancel entries or store some;
+ * `append_each_with_outbox` is the same of `append_each`, for commands of one event each.
  *
  * A command one of whose claims does not hold is given to `append` with an expectation that no stream meets (-4), so it is
  * refused alone, and its outcome becomes 4; those that hold stay locked until the commit. One claim twice in a group holds
@@ -96,185 +305,90 @@ const mostPassedOver = 1_000
  * without an event; a command that was stored before has another outcome, and the key of the table refuses what is there
  * already.
  *
- * `claim_outbox` takes due entries of these kinds. The candidates of all kinds are merged, and locked from the oldest on,
- * one by one, until there are enough; what another claim has locked is passed over. Were all candidates passed over, it looks further.
- * Candidates are looked up one by one, so that no plan joins them with all entries, whatever the statistics say. A row that
- * was claimed by another since the statement began is looked at again when it is locked, and left out.
+ * `claim_outbox` takes due entries of these kinds: the oldest of all kinds that are not behind others. What another claim
+ * has locked is passed over. Were all that it looked at passed over, it looks further. It begins with what is due since a
+ * given moment, if any, and looks at what is due for longer only where it finds nothing: in the index, what was completed
+ * and not vacuumed yet stands before what is to be done, and the longer the backlog lasts, the more there is of it. A row
+ * that was claimed by another since the statement began is looked at again when it is locked, and left out.
  *
  * An ordered entry is passed over while one before it in its stream is due and was never begun, or is with another worker,
- * or was when its lease ran out. Each look sees what this claim has taken so far, and what others have committed; what they
- * have taken and not committed looks like never begun. So an entry is first begun when all before it have been, by the
- * worker that has them if any does; only one that failed may be begun again by another at that time.
+ * or was when its lease ran out, unless it is claimed with it. What others have taken and not committed looks like never
+ * begun; and where some of what was found could not be locked, those that were are looked at once more. So an entry is
+ * first begun when all before it have been, by the worker that has them if any does; only one that failed may be begun
+ * again by another at that time.
  *
  * What is looked up by its key must not name the condition of a partial index as that index does: a plan that was made
  * when the outbox was empty might look it up there, among all that wait. To end a claim the token is enough, for who
  * parks an entry gives it another.
  */
 export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
+  appendWithOutbox(schema, general),
+  appendWithOutbox(schema, each),
   `
-  CREATE FUNCTION ${schema}.append_with_outbox(
-    slot_stream text[],
-    command_parts integer[], command_key text[], command_fingerprint text[], command_size integer[],
-    command_correlation text[], command_causation text[], command_metadata text[],
-    part_command integer[], part_slot integer[], part_expected integer[], part_size integer[],
-    event_part integer[], event_index integer[], event_type text[], event_id uuid[], event_data text[],
-    event_packed bytea[],
-    claim_command integer[], claim_position bigint[], claim_index integer[], claim_token bigint[], claim_error text[],
-    cancel_command integer[], cancel_key text[], cancel_prefix boolean[],
-    entry_command integer[], entry_index integer[], entry_kind text[], entry_key text[], entry_delay bigint[],
-    entry_ordered boolean[], entry_body text[],
-    OUT outcomes integer[], OUT failed_parts integer[], OUT actuals integer[],
-    OUT versions integer[], OUT positions bigint[]
-  ) LANGUAGE plpgsql
-    ${settings}
-  AS $$
-  DECLARE
-    stale integer[] := '{}';
-    expected integer[] := part_expected;
-    command integer;
-    first record;
-  BEGIN${appendPrologue(schema)}
-
-    FOR i IN 1 .. cardinality(claim_command) LOOP
-      PERFORM FROM ${schema}.outbox o
-        WHERE o.global_position = claim_position[i] AND o.index = claim_index[i] AND o.token = claim_token[i]
-        FOR UPDATE;
-      IF NOT FOUND OR EXISTS (
-        SELECT FROM generate_series(1, i - 1) AS j
-        WHERE claim_position[j] = claim_position[i] AND claim_index[j] = claim_index[i]
-          AND claim_command[j] <> claim_command[i]
-      ) THEN
-        stale := stale || claim_command[i];
-      END IF;
-    END LOOP;
-    IF stale <> '{}' THEN
-      FOR i IN 1 .. cardinality(expected) LOOP
-        IF part_command[i] = ANY (stale) THEN
-          expected[i] := -4;
-        END IF;
-      END LOOP;
-    END IF;
-
-    SELECT a.outcomes, a.failed_parts, a.actuals, a.versions, a.positions
-      INTO outcomes, failed_parts, actuals, versions, positions
-      FROM ${schema}.append(
-        slot_stream, command_parts, command_key, command_fingerprint, command_size, command_correlation,
-        command_causation, command_metadata, part_command, part_slot, expected, part_size, event_part, event_index,
-        event_type, event_id, event_data, event_packed
-      ) AS a;
-    FOREACH command IN ARRAY stale LOOP
-      IF outcomes[command] = 1 THEN
-        outcomes[command] := 4;
-      END IF;
-    END LOOP;
-
-    FOR i IN 1 .. cardinality(claim_command) LOOP
-      IF outcomes[claim_command[i]] <> 0 THEN
-        CONTINUE;
-      END IF;
-      IF claim_error[i] IS NULL THEN
-        DELETE FROM ${schema}.outbox o WHERE o.global_position = claim_position[i] AND o.index = claim_index[i];
-      ELSE
-        UPDATE ${schema}.outbox o
-          SET token = o.token + 1, worker = NULL, parked_at = statement_timestamp(), error = claim_error[i]
-          WHERE o.global_position = claim_position[i] AND o.index = claim_index[i];
-      END IF;
-    END LOOP;
-
-    IF cardinality(entry_command) > 0 THEN
-      INSERT INTO ${schema}.outbox (
-        global_position, index, stream_id, command_id, correlation_id, kind, key, body, ordered, due_at, free_at
-      )
-      SELECT e.global_position, u.index, e.stream_id, e.command_id, e.correlation_id, u.kind, u.key, u.body::json,
-        u.ordered, e.recorded_at + u.delay * interval '1 millisecond',
-        e.recorded_at + u.delay * interval '1 millisecond'
-      FROM unnest(
-          entry_command, entry_index, entry_kind, entry_key, entry_delay, entry_ordered, entry_body
-        ) AS u(command, index, kind, key, delay, ordered, body),
-        LATERAL (
-          SELECT * FROM ${schema}.events e
-          WHERE e.command_id = command_key[u.command] AND e.command_size IS NOT NULL LIMIT 1
-        ) AS e
-      WHERE outcomes[u.command] = 0;
-    END IF;
-
-    FOR i IN 1 .. cardinality(cancel_command) LOOP
-      IF outcomes[cancel_command[i]] <> 0 THEN
-        CONTINUE;
-      END IF;
-      SELECT e.stream_id, e.global_position INTO first FROM ${schema}.events e
-        WHERE e.command_id = command_key[cancel_command[i]] AND e.command_size IS NOT NULL LIMIT 1;
-      DELETE FROM ${schema}.outbox o
-        WHERE o.stream_id = first.stream_id AND o.global_position < first.global_position AND o.parked_at IS NULL
-          AND CASE WHEN cancel_prefix[i] THEN starts_with(o.key, cancel_key[i]) ELSE o.key = cancel_key[i] END;
-    END LOOP;
-  END $$`,
-  `
-  CREATE FUNCTION ${schema}.claim_outbox(kinds text[], most integer, lease interval, claimant text)
-    RETURNS SETOF ${schema}.outbox LANGUAGE plpgsql
+  CREATE FUNCTION ${schema}.claim_outbox(
+    kinds text[], most integer, lease interval, claimant text, since timestamptz
+  ) RETURNS SETOF ${schema}.outbox LANGUAGE plpgsql
     ${settings}
   AS $$
   DECLARE
     moment timestamptz := clock_timestamp();
     wanted text[] := kinds;
     me text := coalesce(claimant, gen_random_uuid()::text);
+    earliest timestamptz := coalesce(since, '-infinity');
     width bigint := most;
-    got bigint := 0;
-    taken bigint;
+    due bigint;
     passed bigint := 0;
-    candidate record;
-    entry ${schema}.outbox;
+    positions bigint[];
+    indexes integer[];
+    free bigint;
+    held tid[];
   BEGIN
     IF wanted IS NULL THEN${allKinds(schema)}
     END IF;
     LOOP
-      taken := 0;
-      FOR candidate IN
-        WITH candidates AS MATERIALIZED (
-          SELECT c.* FROM (SELECT DISTINCT unnest(wanted) COLLATE "C" AS kind) AS k, LATERAL (
-            SELECT o.global_position, o.index, o.stream_id, o.ordered, o.free_at FROM ${schema}.outbox o
-            WHERE o.kind = k.kind AND o.parked_at IS NULL AND o.free_at <= moment
-            ORDER BY o.free_at, o.global_position, o.index LIMIT width
-          ) AS c ORDER BY c.free_at, c.global_position, c.index
-        )
-        SELECT * FROM candidates
-      LOOP
-        IF candidate.ordered AND EXISTS (
-          SELECT FROM ${schema}.outbox o
-          WHERE o.stream_id = candidate.stream_id
-            AND (o.global_position, o.index) < (candidate.global_position, candidate.index)
-            AND o.ordered AND o.parked_at IS NULL
-            AND CASE
-              WHEN o.worker IS NULL THEN o.attempt = 0 AND o.free_at <= moment AND o.kind = ANY (wanted)
-              ELSE o.worker <> me OR o.free_at <= moment
-            END
-        ) THEN
-          passed := passed + 1;
-          EXIT WHEN passed >= ${mostPassedOver};
-          CONTINUE;
-        END IF;
-        PERFORM FROM ${schema}.outbox o
-          WHERE o.global_position = candidate.global_position AND o.index = candidate.index
-            AND (o.parked_at IS NULL) IS NOT FALSE AND o.free_at <= moment
-          FOR UPDATE SKIP LOCKED;
-        CONTINUE WHEN NOT FOUND;
-        UPDATE ${schema}.outbox o
+      WITH found AS MATERIALIZED (
+        SELECT c.* FROM (SELECT DISTINCT unnest(wanted) COLLATE "C" AS kind) AS k, LATERAL (
+          SELECT o.global_position, o.index, o.stream_id, o.ordered, o.free_at FROM ${schema}.outbox o
+          WHERE o.kind = k.kind AND o.parked_at IS NULL AND o.free_at >= earliest AND o.free_at <= moment
+          ORDER BY o.free_at, o.global_position, o.index LIMIT width
+        ) AS c ORDER BY c.free_at, c.global_position, c.index LIMIT width${unblocked(schema)}
+      SELECT (SELECT count(*) FROM found), count(*),
+        array_agg(u.global_position ORDER BY u.turn, u.global_position, u.index),
+        array_agg(u.index ORDER BY u.turn, u.global_position, u.index)
+        INTO due, free, positions, indexes FROM unblocked u;
+      passed := passed + due - free;
+
+      held := NULL;
+      IF free > 0 THEN
+        held := ARRAY(
+          SELECT locked.ctid FROM unnest(positions, indexes) AS u(position, index), LATERAL (
+            SELECT o.ctid FROM ${schema}.outbox o
+            WHERE o.global_position = u.position AND o.index = u.index
+              AND (o.parked_at IS NULL) IS NOT FALSE AND o.free_at <= moment
+            FOR UPDATE SKIP LOCKED
+          ) AS locked LIMIT most
+        );
+      END IF;
+      IF cardinality(held) BETWEEN 1 AND free - 1 THEN
+        WITH found AS MATERIALIZED (
+          SELECT o.ctid, o.global_position, o.index, o.stream_id, o.ordered, o.free_at FROM ${schema}.outbox o
+          WHERE o.ctid = ANY (held)${unblocked(schema)}
+        SELECT array_agg(u.ctid), passed + cardinality(held) - count(*)
+          INTO held, passed FROM unblocked u;
+      END IF;
+      IF cardinality(held) > 0 THEN
+        RETURN QUERY UPDATE ${schema}.outbox o
           SET attempt = o.attempt + 1, token = o.token + 1, worker = me, free_at = moment + lease
-          WHERE o.global_position = candidate.global_position AND o.index = candidate.index
-          RETURNING o.* INTO entry;
-        RETURN NEXT entry;
-        taken := taken + 1;
-        EXIT WHEN got + taken >= most;
-      END LOOP;
-      got := got + taken;
-      EXIT WHEN got >= most OR (got > 0 AND passed > 0) OR passed >= ${mostPassedOver} OR NOT EXISTS (
-        SELECT FROM unnest(wanted) AS k(kind), LATERAL (
-          SELECT FROM ${schema}.outbox o
-          WHERE o.kind = k.kind AND o.parked_at IS NULL AND o.free_at <= moment
-          ORDER BY o.free_at, o.global_position, o.index OFFSET width - taken LIMIT 1
-        ) AS beyond
-      );
-      width := width * 4;
+          WHERE o.ctid = ANY (held) RETURNING o.*;
+        EXIT;
+      END IF;
+      EXIT WHEN passed >= ${mostPassedOver};
+      IF due = width THEN
+        width := width * 4;
+      ELSE
+        EXIT WHEN earliest = '-infinity';
+        earliest := '-infinity';
+      END IF;
     END LOOP;
   END $$`,
   `
@@ -335,7 +449,8 @@ export const outboxFunctions = (schema: string): ReadonlyArray<string> => [
 export const outboxRights: Migration["rights"] = [
   ...uses("outbox", "SELECT", "UPDATE", "DELETE"),
   ...[
-    "append_with_outbox",
+    general.name,
+    each.name,
     "claim_outbox",
     "agenda_outbox",
     "cancel_outbox",

@@ -29,11 +29,12 @@ export const kindOf = (error: unknown): string => {
   return reason instanceof Error ? reason.name : typeof reason
 }
 
-/** Whether the database is away. */
+/** Whether the database is away. An event store that says so need not have its reason from SQL. */
 export const isOutage = (error: unknown): boolean => {
   const reason = reasonOf(error)
   if (isSqlError(reason)) return reason.reason._tag === "ConnectionError" || outageStates.has(sqlState(reason))
-  return error instanceof EventStoreError && error.retryable
+  const failed = error instanceof ProjectionFailed ? error.cause : error
+  return failed instanceof EventStoreError ? failed.retryable : failed instanceof ProjectionFailed && isOutage(failed)
 }
 
 /** Being shut down, crashed, starting up, out of connections: the driver does not count these among its outages. */
