@@ -12,6 +12,7 @@ import * as InMemory from "./experiments/InMemory.ts"
 import * as Lag from "./experiments/Lag.ts"
 import * as Load from "./experiments/Load.ts"
 import * as Projections from "./experiments/Projections.ts"
+import * as Sagas from "./experiments/Sagas.ts"
 
 /** What `pnpm bench` measures. */
 export const all: ReadonlyArray<Experiment> = [
@@ -24,7 +25,8 @@ export const all: ReadonlyArray<Experiment> = [
   ...CatchUp.experiments,
   ...Projections.experiments,
   ...Lag.experiments,
-  ...Durable.experiments
+  ...Durable.experiments,
+  ...Sagas.experiments
 ]
 
 /** The ids of their rows. */

@@ -63,11 +63,11 @@ const run = (count: number, seed: number) =>
       }
       const workers = yield* Effect.all([Program.start(source), Program.start(source)], { concurrency: 2 })
       const began = yield* Clock.currentTimeMillis
-      const [unsettled, { kills }] = yield* Fates.during({ workers, providers: [], seed }, (halfWay) =>
+      const [unsettled, { kills }] = yield* Fates.during({ workers, providers: [], seed }, (underWay) =>
         Effect.gen(function*() {
-          yield* begin(all.slice(0, count / 2))
-          yield* halfWay
-          yield* begin(all.slice(count / 2))
+          yield* begin(all.slice(0, count / 10))
+          yield* underWay
+          yield* begin(all.slice(count / 10))
           return yield* settled(transfers, count)
         }))
       const seconds = ((yield* Clock.currentTimeMillis) - began) / 1_000

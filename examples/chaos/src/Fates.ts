@@ -21,19 +21,19 @@ export interface Victims {
 }
 
 /**
- * Has the work done amid all that. It is given an effect to run when it is half-way, with which killing begins, so that
+ * Has the work done amid all that. It is given an effect to run when it is under way, with which killing begins, so that
  * there is something to interrupt, however little work there is. Fails when a program ends by itself.
  */
 export const during = <A, E, R>(
   { providers, seed, workers }: Victims,
-  work: (halfWay: Effect.Effect<void>) => Effect.Effect<A, E, R>
+  work: (underWay: Effect.Effect<void>) => Effect.Effect<A, E, R>
 ): Effect.Effect<readonly [A, Toll], E | EndedByItself, R> =>
   Effect.gen(function*() {
     const toll = { kills: 0, stalls: 0 }
-    const isHalfWay = Latch.makeUnsafe()
+    const isUnderWay = Latch.makeUnsafe()
 
     const killing = Effect.gen(function*() {
-      yield* isHalfWay.await
+      yield* isUnderWay.await
       while (true) {
         const doomed = (yield* Random.nextIntBetween(1, 5)) === 1 ? workers : [yield* Random.choice(workers)]
         toll.kills += doomed.length
@@ -47,9 +47,9 @@ export const during = <A, E, R>(
     const stalling = ({ stall }: Program) =>
       Effect.gen(function*() {
         while (true) {
-          yield* Effect.sleep(yield* Random.nextIntBetween(1_000, 8_000))
+          yield* Effect.sleep(yield* Random.nextIntBetween(1_000, 10_000))
           toll.stalls += 1
-          yield* stall(yield* Random.nextIntBetween(300, 1_500))
+          yield* stall(yield* Random.nextIntBetween(200, 1_000))
         }
       })
 
@@ -59,7 +59,7 @@ export const during = <A, E, R>(
       ...[...workers, ...providers].map(({ watched }) => watched)
     ]
     const result = yield* Effect.raceFirst(
-      work(isHalfWay.open),
+      work(isUnderWay.open),
       Effect.andThen(Effect.all(fates, { concurrency: "unbounded", discard: true }), Effect.never)
     )
     return [result, toll] as const

@@ -6,15 +6,18 @@ import { Outbox } from "@composable-ts/core/Outbox"
 import * as SagaStatus from "@composable-ts/projections/SagaStatus"
 import { Clock, Effect } from "effect"
 
-/** For how long the log may stand still, in milliseconds, before nobody waits for it any more. */
+/** For how long the log may stand still, in milliseconds, with nothing that is to happen later, before nobody waits. */
 export const patience = 90_000
 
 const look = (saga: SagaStatus.Watched) =>
   Effect.gen(function*() {
     const { dead, ended, open, refused } = yield* SagaStatus.of(saga, "1 minute")
-    const left = (yield* (yield* Outbox).counts).reduce((sum, kind) => sum + kind.due + kind.delayed + kind.claimed, 0)
+    const outbox = yield* Outbox
+    const counts = yield* outbox.counts
+    const left = counts.reduce((sum, { claimed, delayed, due }) => sum + due + delayed + claimed, 0)
+    const { next } = yield* outbox.agenda(counts.map(({ kind }) => kind))
     const { head } = yield* (yield* EventStore).readAll({ after: 0n, limit: 1 })
-    return { dead, ended, head, left, open, refused }
+    return { dead, ended, head, left, next, open, refused }
   })
 
 /**
@@ -25,14 +28,15 @@ export const settled = (saga: SagaStatus.Watched, count: number) =>
   Effect.gen(function*() {
     let moved = { at: yield* Clock.currentTimeMillis, head: -1n }
     while (true) {
-      const { dead, ended, head, left, open, refused } = yield* look(saga)
+      const { dead, ended, head, left, next, open, refused } = yield* look(saga)
       const wrong = [
         ...dead > 0 ? [`${dead} effects of ${saga.name} were given up`] : [],
         ...refused > 0 ? [`${refused} inputs of ${saga.name} were refused`] : []
       ]
       if (ended >= count && open === 0 && left === 0) return wrong
       const now = yield* Clock.currentTimeMillis
-      if (head > moved.head) moved = { at: now, head }
+      // A timer or a retry that is to come is nothing to worry about.
+      if (head > moved.head || (next ?? 0) > 0) moved = { at: now, head }
       if (now - moved.at > patience) {
         return [
           ...wrong,

@@ -47,9 +47,9 @@ describe("work amid chaos", () => {
   it.live("goes on while workers are killed", () =>
     Effect.gen(function*() {
       const worker = yield* Program.start({ file })
-      const [result, { kills }] = yield* Fates.during({ workers: [worker], providers: [], seed: 1 }, (halfWay) =>
+      const [result, { kills }] = yield* Fates.during({ workers: [worker], providers: [], seed: 1 }, (underWay) =>
         Effect.gen(function*() {
-          yield* halfWay
+          yield* underWay
           while (isAlive(Number(worker.line))) {
             yield* Effect.sleep("10 millis")
           }

@@ -103,11 +103,11 @@ const run = ({ count, failures, keys, seed }: Given) =>
       yield* Saga.catchUp(checkouts)
       const { provider, url, workers } = yield* start(database, seed, failures, keys)
       const began = yield* Clock.currentTimeMillis
-      const [unsettled, { kills, stalls }] = yield* Fates.during({ workers, providers: [provider], seed }, (halfWay) =>
+      const [unsettled, { kills, stalls }] = yield* Fates.during({ workers, providers: [provider], seed }, (underWay) =>
         Effect.gen(function*() {
-          yield* begin(all.slice(0, count / 2))
-          yield* halfWay
-          yield* begin(all.slice(count / 2))
+          yield* begin(all.slice(0, count / 10))
+          yield* underWay
+          yield* begin(all.slice(count / 10))
           return yield* settled(checkouts, count)
         }))
       const seconds = ((yield* Clock.currentTimeMillis) - began) / 1_000
@@ -136,7 +136,7 @@ const ChaosCommand = Command.make(
     seed: Flags.seed,
     failures: Flag.Finite("failures").pipe(
       Flag.withDescription("The probability that a request to the provider fails in one of the ways there are"),
-      Flag.withDefault(0.2)
+      Flag.withDefault(0.1)
     ),
     keys: Flag.Literals("keys", ["honoured", "ignored"]).pipe(
       Flag.withDescription("A provider that ignores idempotency keys charges twice, and the audit must find that"),
