@@ -111,7 +111,7 @@ const hops: Experiment = {
           Layer.provideMerge(Layer.succeedContext(log.context))
         )
       )
-      const count = Math.max(20, Math.min(200, events / 100))
+      const count = Math.max(20, Math.min(50, events / 200))
       const ours = (round: number) =>
         Effect.gen(function*() {
           const before = yield* Log.head(log)

@@ -124,8 +124,11 @@ const mayPass = (error: Error & { readonly _tag: string }): boolean =>
   error._tag === "Overloaded" || error._tag === "VersionConflict" || error._tag === "StoreClosed" ||
   ("retryable" in error && error.retryable === true)
 
-/** How soon another look is worth it, where one has found nothing and the log is busy. */
-const breather: Duration.Input = "5 millis"
+/**
+ * How long to wait before another look, in milliseconds, where so many in a row have found nothing: a log that is busy with
+ * other things is not to be looked at behind each append, and a saga is not to wait at each of its hops.
+ */
+const breather = (fruitless: number): number => Math.min(fruitless - 1, 5)
 
 /** Waits while the outbox is away. */
 const patiently = <A>(effect: Effect.Effect<A, Outboxes.OutboxError>): Effect.Effect<A, Outboxes.OutboxError> =>
@@ -422,6 +425,7 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
     )
     const most = Duration.toMillis(Duration.fromInputUnsafe(poll))
 
+    let fruitless = 0
     const round = Effect.gen(function*() {
       if (running.size >= concurrency) {
         room.closeUnsafe()
@@ -433,11 +437,15 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
         outbox.claim({ kinds, limit: concurrency - running.size, lease, worker }),
         (claims) => Effect.sync(() => claims.forEach(start))
       )))
-      if (claims.length > 0) return
+      if (claims.length > 0) {
+        fruitless = 0
+        return
+      }
+      fruitless += 1
       const { next, overdue } = yield* patiently(outbox.agenda(kinds))
       metrics.overdue(overdue ?? 0)
       yield* Effect.timeoutOption(wake.await, Math.min(next ?? most, most))
-      yield* Effect.sleep(breather)
+      if (fruitless > 1) yield* Effect.sleep(breather(fruitless))
     })
     return yield* Effect.forever(round)
   }))

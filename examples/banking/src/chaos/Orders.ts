@@ -8,7 +8,7 @@ import type { TransferOrder } from "../domain/Transfer.ts"
 export const accounts = Array.from({ length: 50 }, (_, index) => `account ${index}`)
 
 /** What is paid in when an account is opened, in minor units. */
-export const openingBalance = 5_000
+export const openingBalance = 20_000
 
 /** Nobody ever opens these, so debits and credits of them are refused. */
 const missing = ["nobody", "no one"]
