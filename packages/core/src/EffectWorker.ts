@@ -125,10 +125,10 @@ const mayPass = (error: Error & { readonly _tag: string }): boolean =>
   ("retryable" in error && error.retryable === true)
 
 /**
- * How long to wait before another look, in milliseconds, where so many in a row have found nothing: a log that is busy with
- * other things is not to be looked at behind each append, and a saga is not to wait at each of its hops.
+ * The longest pause before another look, in milliseconds, where several in a row have found nothing: a log that is busy
+ * with other things is not to be looked at behind each append, and a saga is not to wait at each of its hops.
  */
-const breather = (fruitless: number): number => Math.min(fruitless - 1, 5)
+const breather = 5
 
 /** Waits while the outbox is away. */
 const patiently = <A>(effect: Effect.Effect<A, Outboxes.OutboxError>): Effect.Effect<A, Outboxes.OutboxError> =>
@@ -444,8 +444,10 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
       fruitless += 1
       const { next, overdue } = yield* patiently(outbox.agenda(kinds))
       metrics.overdue(overdue ?? 0)
+      const waitsSince = now()
       yield* Effect.timeoutOption(wake.await, Math.min(next ?? most, most))
-      if (fruitless > 1) yield* Effect.sleep(breather(fruitless))
+      if (now() - waitsSince > breather) fruitless = 0
+      else if (fruitless > 1) yield* Effect.sleep(Math.min(fruitless - 1, breather))
     })
     return yield* Effect.forever(round)
   }))
