@@ -14,6 +14,7 @@ import * as Lag from "./experiments/Lag.ts"
 import * as Load from "./experiments/Load.ts"
 import * as Projections from "./experiments/Projections.ts"
 import * as Read from "./experiments/Read.ts"
+import * as Sagas from "./experiments/Sagas.ts"
 
 /** What `pnpm bench` measures. */
 export const all: ReadonlyArray<Experiment> = [
@@ -28,7 +29,8 @@ export const all: ReadonlyArray<Experiment> = [
   ...CatchUp.experiments,
   ...Projections.experiments,
   ...Lag.experiments,
-  ...Durable.experiments
+  ...Durable.experiments,
+  ...Sagas.experiments
 ]
 
 /** The ids of their rows. */

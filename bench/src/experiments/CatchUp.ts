@@ -89,8 +89,18 @@ const noop: Experiment = {
 
 const ten: Experiment = {
   measures: [
-    { id: "catchup.ten", unit: "events/s each", better: "higher" },
-    { id: "catchup.ten.reads", unit: "reads of the log per page of it", better: "lower" }
+    {
+      id: "catchup.ten",
+      unit: "events/s each",
+      better: "higher",
+      about: "Ten projections in one process that do nothing go through the whole log at the same time."
+    },
+    {
+      id: "catchup.ten.reads",
+      unit: "reads of the log per page of it",
+      better: "lower",
+      about: "How often the log is read for that: 1 is once for all ten, 10 is once for each."
+    }
   ],
   open: (profile) =>
     Effect.gen(function*() {

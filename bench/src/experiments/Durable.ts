@@ -44,7 +44,14 @@ const [id, backlogId] = ["durable.noop", "durable.backlog"]
 const instances = 1_000
 
 const noop: Experiment = {
-  measures: [{ id, unit: "tasks/s", better: "higher" }],
+  measures: [{
+    id,
+    unit: "tasks/s",
+    better: "higher",
+    about:
+      "A worker claims stored tasks, runs a handler that does nothing, and stores each outcome's event in the commit that " +
+      "completes the task."
+  }],
   open: ({ events }) =>
     Effect.gen(function*() {
       const log = yield* Log.open
@@ -96,7 +103,12 @@ const depth = 50
 
 /** The same with a backlog: of a million entries in a full run, of which the rounds leave most to be done. */
 const backlog: Experiment = {
-  measures: [{ id: backlogId, unit: "tasks/s", better: "higher" }],
+  measures: [{
+    id: backlogId,
+    unit: "tasks/s",
+    better: "higher",
+    about: "The same with a backlog behind it, of a million tasks in a full run."
+  }],
   open: ({ events }) =>
     Effect.gen(function*() {
       const log = yield* Log.open

@@ -77,7 +77,8 @@ export const layerOn = (url: Redacted.Redacted) =>
   )
 
 /** Runs the saga and the workers, until interrupted or until one of them fails. */
-export const run = Effect.raceFirst(
-  Saga.run(transfers),
-  Effect.provide(EffectWorker.run([durableTransfer, durableAccount]), dispatchers)
-)
+export const run = (options?: EffectWorker.Options) =>
+  Effect.raceFirst(
+    Saga.run(transfers),
+    Effect.provide(EffectWorker.run([durableTransfer, durableAccount], options), dispatchers)
+  )

@@ -50,4 +50,4 @@ const tour = Effect.gen(function*() {
 
 const inTemporaryDatabase = Layer.unwrap(Effect.map(TestDatabase.make, layerOn))
 
-await Effect.runPromise(Effect.scoped(Effect.provide(Effect.raceFirst(tour, run), inTemporaryDatabase)))
+await Effect.runPromise(Effect.scoped(Effect.provide(Effect.raceFirst(tour, run()), inTemporaryDatabase)))

@@ -27,7 +27,7 @@ const order = (index: number) => ({
 
 const orders = Array.from({ length: count }, (_, index) => order(index)).filter(({ from, to }) => from !== to)
 
-const elsewhere = (url: Redacted.Redacted) => Effect.provide(run, layerOn(url))
+const elsewhere = (url: Redacted.Redacted) => Effect.provide(run(), layerOn(url))
 
 const settled = (transferIds: ReadonlyArray<string>) =>
   Effect.gen(function*() {

@@ -128,10 +128,11 @@ const dispatchers = Layer.mergeAll(
 )
 
 /** Runs the saga and the workers, until interrupted or until one of them fails. Handlers of payments come from the context. */
-export const run = Effect.raceFirst(
-  Saga.run(checkouts),
-  Effect.provide(
-    EffectWorker.run([durableCheckout, durableOrder, durablePayment, durableInventory]),
-    dispatchers
+export const run = (options?: EffectWorker.Options) =>
+  Effect.raceFirst(
+    Saga.run(checkouts),
+    Effect.provide(
+      EffectWorker.run([durableCheckout, durableOrder, durablePayment, durableInventory], options),
+      dispatchers
+    )
   )
-)

@@ -56,5 +56,5 @@ const handlers = Layer.unwrap(Effect.map(provider, (url) =>
 const inTemporaryDatabase = Layer.unwrap(Effect.map(TestDatabase.make, layerOn))
 
 await Effect.runPromise(
-  Effect.scoped(Effect.provide(Effect.raceFirst(tour, run), Layer.merge(handlers, inTemporaryDatabase)))
+  Effect.scoped(Effect.provide(Effect.raceFirst(tour, run()), Layer.merge(handlers, inTemporaryDatabase)))
 )

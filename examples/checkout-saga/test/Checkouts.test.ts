@@ -44,7 +44,7 @@ it.live("checkouts finish, and the provider's ledger agrees with them", () =>
     const handlers = PaymentHandlers.layer.pipe(
       Layer.provide(PaymentClient.layer({ url: provider, timeout: "200 millis" }))
     )
-    const elsewhere = Effect.provide(run, Layer.merge(handlers, layerOn(database)))
+    const elsewhere = Effect.provide(run(), Layer.merge(handlers, layerOn(database)))
     yield* Effect.gen(function*() {
       const checkouts = yield* Checkouts
       const warehouses = yield* Warehouses

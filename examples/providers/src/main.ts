@@ -34,10 +34,14 @@ const providers = Command.make(
     limit: Flag.Int("limit").pipe(
       Flag.withDescription("Cards are declined beyond this, in minor units"),
       Flag.withDefault(100_000)
+    ),
+    keys: Flag.Literals("keys", ["honoured", "ignored"]).pipe(
+      Flag.withDescription("Whether a request under a known key is answered, or carried out once more"),
+      Flag.withDefault("honoured")
     )
   },
-  Effect.fn(function*({ failures, lateness, limit, mailPort, paymentPort, seed }) {
-    const behaviour = { script: Fault.unreliable(seed, failures, lateness), keys: "honoured" } as const
+  Effect.fn(function*({ failures, keys, lateness, limit, mailPort, paymentPort, seed }) {
+    const behaviour = { script: Fault.unreliable(seed, failures, lateness), keys }
     const payment = yield* Endpoint.start(PaymentProvider.layer(paymentPort, { ...behaviour, limit }))
     const mail = yield* Endpoint.start(MailProvider.layer(mailPort, behaviour))
     yield* Console.log(JSON.stringify({ payment, mail }))

@@ -11,6 +11,7 @@ import * as World from "simulation/World"
 import { available, inventory, type InventoryEvent, type InventoryState } from "../src/domain/Inventory.ts"
 import { hears, isFinished, Reservation, reservation, type ReservationState } from "../src/domain/Reservation.ts"
 import { Show, show } from "../src/domain/Show.ts"
+import { MailTickets, ticketMail } from "../src/domain/TicketMail.ts"
 
 const Wish = Schema.Struct({
   reservationId: Schema.Literals(["r1", "r2", "r3", "r4", "r5"]),
@@ -28,6 +29,8 @@ const heardBy = (event: InventoryEvent | PaymentEvent): ReadonlyArray<World.Addr
   const command = hears(event)
   return command === undefined ? [] : [{ category: reservation.category, id: command.reservationId, command }]
 }
+
+const mailed = { success: { _tag: "Sent", messageId: "m1" } }
 
 const boxOffice = (weather: ReadonlyArray<Weather>, rules = { inventory }) => {
   const provider = new ModelProvider(1000, weather)
@@ -47,9 +50,10 @@ const boxOffice = (weather: ReadonlyArray<Weather>, rules = { inventory }) => {
         sections.set(event.inventoryId, inventory.evolve(before, event))
         return heardBy(event)
       }),
-      World.member(payment, heardBy)
+      World.member(payment, heardBy),
+      World.member(ticketMail)
     ],
-    perform: provider.perform,
+    perform: (task, input) => task === MailTickets.name ? mailed : provider.perform(task, input),
     check: () => {
       for (const { reserved, sold } of sections.values()) {
         const taken = [...Object.values(reserved), ...Object.values(sold)].flat()

@@ -15,6 +15,7 @@ import {
   type ReservationCommand,
   type ReservationEvent
 } from "../src/domain/Reservation.ts"
+import { TicketMail, ticketMail } from "../src/domain/TicketMail.ts"
 import { ofReservations } from "./TicketArbitraries.ts"
 
 const reservationId = "r1"
@@ -36,6 +37,11 @@ const release = toSeats(Inventory.ReleaseReservation({ inventoryId, reservationI
 const expiry = Fx.delay("expiry", hold, Reservation.ExpireReservation(at))
 const noExpiry = Fx.cancel("expiry")
 const pay = Fx.dispatch(payment, "r1", Payment.ProcessPayment({ paymentId: "r1", amount: 9000 }))
+const mail = Fx.dispatch(
+  ticketMail,
+  "r1",
+  TicketMail.SendTickets({ reservationId, customerId: "ada", showId: "s1", sectionId: "stalls", seats })
+)
 const refund = Fx.dispatch(payment, "r1", Payment.RefundPayment({ paymentId: "r1" }))
 const nothingBought = (status: "SoldOut" | "PaymentFailed" | "Expired" | "Cancelled", awaitsSeats = false) =>
   ({ status, request, awaitsSeats }) as const
@@ -57,7 +63,7 @@ describe("a reservation", () => {
       story.send(Reservation.RecordPayment(at), {
         events: [completed],
         state: { status: "Completed", request, ...bought },
-        fx: Fx.all(noExpiry, confirm)
+        fx: Fx.all(noExpiry, confirm, mail)
       })
       story.advance(hold)
     })

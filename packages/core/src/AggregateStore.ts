@@ -131,7 +131,7 @@ export interface AggregateStoreOptions {
   /** How long the end of the scope waits for effects under way before it interrupts them. Default 5 seconds. */
   readonly deadline?: Duration.Input | undefined
   /**
-   * When to decide again after another writer's append. Default: up to 10 times, from 5 ms on, doubling, jittered.
+   * When to decide again after another writer's append. Default: up to 12 times, from 1 ms on, doubling, jittered.
    * `Schedule.recurs(0)` fails at the first conflict.
    */
   readonly conflictSchedule?: Schedule.Schedule<unknown> | undefined
@@ -146,7 +146,7 @@ export interface Merging<in S, in out E> {
   readonly merge?: ((overtaken: Overtaken<S, E>) => NonEmptyReadonlyArray<E> | undefined) | undefined
 }
 
-const defaultSchedule = Schedule.exponential("5 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 10 }))
+const defaultSchedule = Schedule.exponential("1 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 12 }))
 
 /** A command, and what came with it. */
 interface Asked<C> {

@@ -99,8 +99,11 @@ const mayPass = (error: unknown): boolean =>
   error instanceof Overloaded || error instanceof VersionConflict || error instanceof StoreClosed ||
   (hasProperty(error, "retryable") && error.retryable === true)
 
-/** How soon another look is worth it, where one has found nothing and the log is busy. */
-const breather: Duration.Input = "5 millis"
+/**
+ * The longest pause before another look, in milliseconds, where several in a row have found nothing: a log that is busy
+ * with other things is not to be looked at behind each append, and a saga is not to wait at each of its hops.
+ */
+const breather = 5
 
 /** Waits while the outbox is away. */
 const patiently = <A>(effect: Effect.Effect<A, Outboxes.OutboxError>): Effect.Effect<A, Outboxes.OutboxError> =>
@@ -398,6 +401,7 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
     )
     const most = Duration.toMillis(Duration.fromInputUnsafe(poll))
 
+    let fruitless = 0
     const round = Effect.gen(function*() {
       if (running.size >= concurrency) {
         room.closeUnsafe()
@@ -409,11 +413,17 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
         outbox.claim({ kinds, limit: concurrency - running.size, lease, worker }),
         (claims) => Effect.sync(() => claims.forEach(start))
       )))
-      if (claims.length > 0) return
+      if (claims.length > 0) {
+        fruitless = 0
+        return
+      }
+      fruitless += 1
       const { next, overdue } = yield* patiently(outbox.agenda(kinds))
       metrics.overdue(overdue ?? 0)
+      const waitsSince = now()
       yield* Effect.timeoutOption(wake.await, Math.min(next ?? most, most))
-      yield* Effect.sleep(breather)
+      if (now() - waitsSince > breather) fruitless = 0
+      else if (fruitless > 1) yield* Effect.sleep(Math.min(fruitless - 1, breather))
     })
     return yield* Effect.forever(round)
   }))

@@ -40,6 +40,16 @@ const eventStore: Uses<PostgresEventStore.Service> = {
         { concurrency: "unbounded" }
       ),
     (store) =>
+      Effect.all(
+        ["early", "late"].map((id) =>
+          store.append(stream(id), any, several(1), {
+            commandId: `with an entry, ${id}`,
+            outbox: [{ kind: "mail", body: { to: id } }]
+          })
+        ),
+        { concurrency: "unbounded" }
+      ),
+    (store) =>
       store.append(stream("77"), any, several(2), {
         commandId: "with entries",
         outbox: [{ kind: "mail", body: { to: "somebody" } }],

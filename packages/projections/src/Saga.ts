@@ -233,7 +233,7 @@ const received = Metric.counter("composable_saga_inputs", {
 })
 
 /** A conflict only says that the instance has moved on, so it is no reason to stop. */
-const conflictSchedule = Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("200 millis")]).pipe(
+const conflictSchedule = Schedule.min([Schedule.exponential("1 millis"), Schedule.spaced("200 millis")]).pipe(
   Schedule.jittered
 )
 

@@ -66,7 +66,7 @@ describe("the status of a saga", () => {
       const limits = { maxLag: "1 minute", overdue: "2 hours" } as const
       const { complaints, healthy } = yield* SagaStatus.health([gates], limits)
       assert.isFalse(healthy)
-      assert.match(complaints.join("\n"), /saga gate v1, partition 0, is at position .* and no process works on it/)
+      assert.match(complaints.join("\n"), /Saga gate, partition 0, is at position .* and no process works on it/)
       assert.match(
         complaints.join("\n"),
         /Saga gate: 1 inputs were refused[^]*Saga gate: 1 instances have not moved for 2h/

@@ -16,6 +16,7 @@ import { Amount } from "payment/Money"
 import { Payment, payment, type PaymentEvent } from "payment/Payment"
 import { Inventory, inventory, type InventoryEvent, Quantity, Seats } from "./Inventory.ts"
 import { Code, inventoryId } from "./Section.ts"
+import { TicketMail, ticketMail } from "./TicketMail.ts"
 
 /** The reservation's number, which its payment shares. */
 export const ReservationId = Schema.NonEmptyString
@@ -93,7 +94,7 @@ export type ReservationRefusal =
   }
   | { readonly _tag: "QuantityOutOfRange"; readonly quantity: number }
 
-/** How long seats are held for a payment, in milliseconds. */
+/** How long seats are held for a payment, in milliseconds, unless told otherwise: five minutes. */
 export const hold = 300_000
 
 type Decision = Fx.Decision<ReservationEvent, ReservationRefusal>
@@ -102,11 +103,15 @@ type Of<Tag extends ReservationCommand["_tag"]> = Extract<ReservationCommand, { 
 const isQuantity = Schema.is(Quantity)
 const isAmount = Schema.is(Amount)
 
-const initiate = (state: ReservationState, { _tag, ...asked }: Of<"InitiateReservation">, now: number): Decision => {
+const initiate = (
+  state: ReservationState,
+  { _tag, ...asked }: Of<"InitiateReservation">,
+  expiresAt: number
+): Decision => {
   const { quantity, reservationId } = asked
   if (state.status !== "New") return Fx.reject({ _tag: "AlreadyInitiated", reservationId })
   if (!isQuantity(quantity)) return Fx.reject({ _tag: "QuantityOutOfRange", quantity })
-  return Fx.append(Reservation.ReservationInitiated({ ...asked, expiresAt: now + hold }))
+  return Fx.append(Reservation.ReservationInitiated({ ...asked, expiresAt }))
 }
 
 const cancel = ({ status }: ReservationState, reservationId: string): Decision => {
@@ -170,86 +175,97 @@ const toSeats = (
     command({ inventoryId: seatsOf(request), reservationId: request.reservationId })
   )
 
+const mail = ({ customerId, reservationId, sectionId, showId }: Request, seats: Seats) =>
+  Fx.dispatch(
+    ticketMail,
+    reservationId,
+    TicketMail.SendTickets({ reservationId, customerId, showId, sectionId, seats })
+  )
+
 const refund = (paymentId: string) => Fx.dispatch(payment, paymentId, Payment.RefundPayment({ paymentId }))
 
-/** The aggregate: a reservation that has seats held, a payment made, and then the seats sold. */
-export const reservation = Aggregate.define(Reservation, {
-  initial: { status: "New" } as ReservationState,
-  decide: (state, command, { time }): Decision =>
-    Reservation.match(command, {
-      InitiateReservation: (command) => initiate(state, command, time),
-      CancelReservation: ({ reservationId }) => cancel(state, reservationId),
-      RecordSeats: (command) => allocate(state, command),
-      RecordShortage: ({ available, reservationId }) =>
-        awaitsSeats(state)
-          ? Fx.append(Reservation.LateShortageNoted({ reservationId }))
-          : heard(state, "Initiated", Reservation.ReservationSoldOut({ reservationId, available })),
-      RecordPayment: ({ reservationId }) =>
-        state.status === "PaymentPending"
-          ? Fx.append(
-            Reservation.ReservationCompleted({ reservationId, seats: state.seats, amount: state.amount })
+/** The aggregate, with seats held for so many milliseconds. */
+export const reservationHeldFor = (hold: number) =>
+  Aggregate.define(Reservation, {
+    initial: { status: "New" } as ReservationState,
+    decide: (state, command, { time }): Decision =>
+      Reservation.match(command, {
+        InitiateReservation: (command) => initiate(state, command, time + hold),
+        CancelReservation: ({ reservationId }) => cancel(state, reservationId),
+        RecordSeats: (command) => allocate(state, command),
+        RecordShortage: ({ available, reservationId }) =>
+          awaitsSeats(state)
+            ? Fx.append(Reservation.LateShortageNoted({ reservationId }))
+            : heard(state, "Initiated", Reservation.ReservationSoldOut({ reservationId, available })),
+        RecordPayment: ({ reservationId }) =>
+          state.status === "PaymentPending"
+            ? Fx.append(
+              Reservation.ReservationCompleted({ reservationId, seats: state.seats, amount: state.amount })
+            )
+            : Fx.none,
+        RecordDecline: ({ reason, reservationId }) =>
+          heard(state, "PaymentPending", Reservation.PaymentRefused({ reservationId, reason })),
+        RecordUncertainPayment: ({ reservationId }) =>
+          heard(state, "PaymentPending", Reservation.PaymentDoubted({ reservationId })),
+        ExpireReservation: ({ reservationId }) => expire(state, reservationId)
+      }),
+    evolve: (state, event): ReservationState =>
+      Reservation.match(event, {
+        ReservationInitiated: ({ _tag, ...request }) => ({ status: "Initiated", request }),
+        SeatsAllocated: ({ amount, seats }) =>
+          state.status === "New" ? state : { status: "PaymentPending", request: state.request, seats, amount },
+        ReservationCompleted: ({ amount, seats }) =>
+          state.status === "New" ? state : { status: "Completed", request: state.request, seats, amount },
+        ReservationSoldOut: ({ _tag }) => ended(state, "SoldOut", _tag),
+        PaymentRefused: ({ _tag }) => ended(state, "PaymentFailed", _tag),
+        PaymentDoubted: ({ _tag }) => ended(state, "PaymentFailed", _tag),
+        ReservationExpired: ({ _tag }) => ended(state, "Expired", _tag),
+        ReservationCancelled: ({ _tag }) => ended(state, "Cancelled", _tag),
+        LateSeatsReturned: () => answered(state),
+        LateShortageNoted: () => answered(state)
+      }),
+    react: (state, event, { time }) => {
+      if (state.status === "New") return Fx.none
+      const { request } = state
+      const { reservationId } = request
+      const release = toSeats(request, Inventory.ReleaseReservation)
+      switch (event._tag) {
+        case "ReservationInitiated":
+          return Fx.all(
+            Fx.delay("expiry", event.expiresAt - time, Reservation.ExpireReservation({ reservationId })),
+            Fx.dispatch(
+              inventory,
+              seatsOf(request),
+              Inventory.ReserveSeats({ inventoryId: seatsOf(request), reservationId, quantity: request.quantity })
+            )
           )
-          : Fx.none,
-      RecordDecline: ({ reason, reservationId }) =>
-        heard(state, "PaymentPending", Reservation.PaymentRefused({ reservationId, reason })),
-      RecordUncertainPayment: ({ reservationId }) =>
-        heard(state, "PaymentPending", Reservation.PaymentDoubted({ reservationId })),
-      ExpireReservation: ({ reservationId }) => expire(state, reservationId)
-    }),
-  evolve: (state, event): ReservationState =>
-    Reservation.match(event, {
-      ReservationInitiated: ({ _tag, ...request }) => ({ status: "Initiated", request }),
-      SeatsAllocated: ({ amount, seats }) =>
-        state.status === "New" ? state : { status: "PaymentPending", request: state.request, seats, amount },
-      ReservationCompleted: ({ amount, seats }) =>
-        state.status === "New" ? state : { status: "Completed", request: state.request, seats, amount },
-      ReservationSoldOut: ({ _tag }) => ended(state, "SoldOut", _tag),
-      PaymentRefused: ({ _tag }) => ended(state, "PaymentFailed", _tag),
-      PaymentDoubted: ({ _tag }) => ended(state, "PaymentFailed", _tag),
-      ReservationExpired: ({ _tag }) => ended(state, "Expired", _tag),
-      ReservationCancelled: ({ _tag }) => ended(state, "Cancelled", _tag),
-      LateSeatsReturned: () => answered(state),
-      LateShortageNoted: () => answered(state)
-    }),
-  react: (state, event) => {
-    if (state.status === "New") return Fx.none
-    const { request } = state
-    const { reservationId } = request
-    const release = toSeats(request, Inventory.ReleaseReservation)
-    switch (event._tag) {
-      case "ReservationInitiated":
-        return Fx.all(
-          Fx.delay("expiry", hold, Reservation.ExpireReservation({ reservationId })),
-          Fx.dispatch(
-            inventory,
-            seatsOf(request),
-            Inventory.ReserveSeats({ inventoryId: seatsOf(request), reservationId, quantity: request.quantity })
+        case "SeatsAllocated":
+          return Fx.dispatch(
+            payment,
+            reservationId,
+            Payment.ProcessPayment({ paymentId: reservationId, amount: event.amount })
           )
-        )
-      case "SeatsAllocated":
-        return Fx.dispatch(
-          payment,
-          reservationId,
-          Payment.ProcessPayment({ paymentId: reservationId, amount: event.amount })
-        )
-      case "ReservationCompleted":
-        return Fx.all(Fx.cancel("expiry"), toSeats(request, Inventory.ConfirmReservation))
-      case "ReservationSoldOut":
-        return Fx.cancel("expiry")
-      case "PaymentRefused":
-        return Fx.all(Fx.cancel("expiry"), release)
-      case "PaymentDoubted":
-        return Fx.all(Fx.cancel("expiry"), release, refund(reservationId))
-      case "ReservationExpired":
-      case "ReservationCancelled":
-        return Fx.all(Fx.cancel("expiry"), awaitsSeats(state) ? Fx.none : Fx.all(release, refund(reservationId)))
-      case "LateSeatsReturned":
-        return release
-      case "LateShortageNoted":
-        return Fx.none
+        case "ReservationCompleted":
+          return Fx.all(Fx.cancel("expiry"), toSeats(request, Inventory.ConfirmReservation), mail(request, event.seats))
+        case "ReservationSoldOut":
+          return Fx.cancel("expiry")
+        case "PaymentRefused":
+          return Fx.all(Fx.cancel("expiry"), release)
+        case "PaymentDoubted":
+          return Fx.all(Fx.cancel("expiry"), release, refund(reservationId))
+        case "ReservationExpired":
+        case "ReservationCancelled":
+          return Fx.all(Fx.cancel("expiry"), awaitsSeats(state) ? Fx.none : Fx.all(release, refund(reservationId)))
+        case "LateSeatsReturned":
+          return release
+        case "LateShortageNoted":
+          return Fx.none
+      }
     }
-  }
-})
+  })
+
+/** The aggregate: a reservation that has seats held, a payment made, and then the seats sold. */
+export const reservation = reservationHeldFor(hold)
 
 /** Whether nothing more will happen to it. */
 export const isFinished = (state: ReservationState): boolean =>
