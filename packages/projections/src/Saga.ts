@@ -15,7 +15,6 @@ import { EventStoreError, Overloaded, StreamTombstoned } from "@composable-ts/co
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as Tombstone from "@composable-ts/core/Tombstone"
 import * as TraceContext from "@composable-ts/core/TraceContext"
-import * as PgClient from "@effect/sql-pg/PgClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
@@ -26,16 +25,13 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { patiently } from "./internal/failures.ts"
 import { hash } from "./internal/hash.ts"
 import * as Refusals from "./internal/refusals.ts"
 import * as SagaInstances from "./internal/sagaInstances.ts"
-import { migrate } from "./internal/sagaSchema.ts"
-import { nameOf, saga as sagaPrefix } from "./internal/subject.ts"
+import { saga as sagaPrefix } from "./internal/subject.ts"
 import * as Tracked from "./internal/tracked.ts"
-import { failsAs } from "./internal/worker.ts"
 import type * as Lease from "./Lease.ts"
 import * as Poison from "./Poison.ts"
 import * as Start from "./Start.ts"
@@ -456,17 +452,6 @@ const handing = <E, R>(
 /** What sagas need. */
 export type NeedsOf<S> = S extends Runnable<infer N> ? N : never
 
-/** Makes the tables of sagas, where they are missing, before any follows the log. */
-const prepare = (first: Runnable<unknown>) =>
-  Effect.gen(function*() {
-    const client = yield* PgClient.PgClient
-    yield* migrate.pipe(
-      failsAs(subscriber(first), { after: 0n, upTo: 0n }),
-      patiently(nameOf(subscriber(first))),
-      Effect.provideService(SqlClient.SqlClient, client)
-    )
-  })
-
 /**
  * Keeps sagas going for as long as the fiber runs: hands over what is there, then is woken by appends. Any number of
  * processes may run the same sagas; they share the work, as those that run projections do, see `Subscription`. What the
@@ -482,7 +467,6 @@ export const run = <const Sagas extends NonEmptyReadonlyArray<Runnable<unknown>>
 ): Effect.Effect<never, Subscription.Stopped, NeedsOf<Sagas[number]> | Subscription.Requirements> =>
   needing(Effect.gen(function*() {
     const [first, ...others] = sagas
-    yield* prepare(first)
     return yield* Subscription.run(
       yield* first.subscription,
       ...(yield* Effect.forEach(others, ({ subscription }) => subscription))
@@ -496,7 +480,7 @@ export const run = <const Sagas extends NonEmptyReadonlyArray<Runnable<unknown>>
 export const catchUp = <N>(
   saga: Runnable<N>
 ): Effect.Effect<bigint, Subscription.Stopped, N | Subscription.Requirements> =>
-  needing(Effect.andThen(prepare(saga), Effect.flatMap(saga.subscription, Subscription.catchUp)))
+  needing(Effect.flatMap(saga.subscription, Subscription.catchUp))
 
 /** What is not known of the sagas' needs is the caller's. */
 const needing = <A, R>(effect: Effect.Effect<A, Subscription.Stopped, unknown>) =>

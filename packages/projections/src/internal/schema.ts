@@ -6,6 +6,7 @@ import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { messageTables } from "./messageTable.ts"
+import { sagaTables } from "./sagaTables.ts"
 
 export const schema = "composable"
 
@@ -184,7 +185,8 @@ const migrations = {
         ) AS standby
       FROM ${schema}.checkpoints AS c LEFT JOIN ${schema}.leases AS l USING (projection, version, partition)
         LEFT JOIN ${schema}.versions AS v USING (projection, version)`
-  )
+  ),
+  "0009_sagas": statements(...sagaTables(schema))
 }
 
 const newest = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name, 10)))
