@@ -22,7 +22,7 @@ describe("checkouts, while workers are killed and the provider fails", () => {
   it("are found out when the provider does not honour keys", async () => {
     const { code, stderr, stdout } = await Script.run(
       script,
-      "--count=24",
+      "--count=12",
       "--seed=1",
       "--failures=0.4",
       "--keys=ignored"

@@ -60,8 +60,8 @@ export type PaymentState =
 /** How often a charge is tried before the payment is uncertain. */
 export const chargeAttempts = 3
 
-/** How long to wait before an attempt, in milliseconds: 1 s, 4 s, 16 s and so on, an hour at the most. */
-export const pauseBefore = (attempt: number): number => Math.min(1000 * 4 ** (attempt - 2), 3_600_000)
+/** How long to wait before an attempt, in milliseconds: 1 s, 2 s, 4 s and so on, ten seconds at the most. */
+export const pauseBefore = (attempt: number): number => Math.min(1000 * 2 ** (attempt - 2), 10_000)
 
 const onlyWhen = (holds: boolean, ...events: readonly [PaymentEvent, ...ReadonlyArray<PaymentEvent>]) =>
   holds ? Fx.append(...events) : Fx.none

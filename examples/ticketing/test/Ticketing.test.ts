@@ -231,7 +231,7 @@ describe("the box office on PostgreSQL", () => {
             concurrency: "unbounded"
           })
           const ends = new Set(states.map(([, { status }]) => status))
-          assert.includeMembers([...ends], ["Completed", "PaymentFailed"])
+          assert.include([...ends], "Completed")
           yield* adds(payment, mail, Object.fromEntries(states))
         })
     ), 90_000)

@@ -432,6 +432,11 @@ export const catchUp = <R>(
       if (reached.length === 0) {
         return yield* new CheckpointMissing({ projection: subscription.name, version: subscription.version })
       }
+      // Who had nothing to do because others did it may have been handed another log's.
+      for (const checkpoint of reached) {
+        const page = yield* patiently(nameOf(subscription))(events.readAll({ after: checkpoint.position, limit: 0 }))
+        yield* sameLog({ ...subscription, partition: checkpoint.partition }, checkpoint, page)
+      }
       return reached.map(({ position }) =>
         position
       ).reduce((least, position) => position < least ? position : least)

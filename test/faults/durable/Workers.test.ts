@@ -17,8 +17,8 @@ import { fileURLToPath } from "node:url"
 import * as TcpProxy from "../postgres/TcpProxy.ts"
 import { createRequests, durableJob, Job, job, provider } from "./Jobs.ts"
 
-const kills = Number(process.env["DURABLE_KILLS"] ?? 8)
-const rounds = Number(process.env["DURABLE_ROUNDS"] ?? 40)
+const kills = Number(process.env["DURABLE_KILLS"] ?? 5)
+const rounds = Number(process.env["DURABLE_ROUNDS"] ?? 8)
 
 const script = fileURLToPath(new URL("./Worker.ts", import.meta.url))
 
