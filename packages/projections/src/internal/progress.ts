@@ -1,8 +1,8 @@
 /**
  * How far read models are, told to whoever waits for it: in this process directly, in others by NOTIFY.
  *
- * A notification for every commit would cost the database a second commit, and a look of everybody who listens. So it is
- * sent only while somebody waits. Who waits looks at the checkpoint, and when that is not far enough says so to all who
+ * A notification for every commit would be a second statement for each, and a look of everybody who listens; what that
+ * costs the server was lost in the noise when it was measured. It is sent only while somebody waits. Who waits looks at the checkpoint, and when that is not far enough says so to all who
  * work ({@link waiting}), again in every second; a process that works remembers it for {@link remembered}. It is exact:
  *
  * - *What is committed after the process has heard of the wait* is announced.
