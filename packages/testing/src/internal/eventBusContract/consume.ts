@@ -94,7 +94,7 @@ export const consumeCases: ReadonlyArray<Case> = [
         const inHand = new Set<string>()
         const careful = (delivery: Delivery) =>
           Effect.gen(function*() {
-            const key = `k${counts([delivery])[0]! % 3}`
+            const { key } = delivery.message
             assert.ok(!inHand.has(key), `two messages of ${key} at a time`)
             inHand.add(key)
             for (let i = 0; i < 5; i++) yield* Effect.yieldNow
