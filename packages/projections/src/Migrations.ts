@@ -1,5 +1,5 @@
 /**
- * The tables that projections, forwarders and the event bus keep their books in: making them, and giving a role the
+ * The tables that projections, forwarders, sagas and the event bus keep their books in: making them, and giving a role the
  * rights to use them.
  *
  * A role that may make tables needs none of this: whatever runs first makes them. For one that may not, run
@@ -37,7 +37,7 @@ export const migrate: Effect.Effect<void, SqlError | MigrationError, SqlClient.S
 const quoted = (role: string): string => `"${role.replaceAll("\"", "\"\"")}"`
 
 /**
- * Lets an existing role run projections, forwarders and the event bus on tables that {@link migrate} has made: it may
+ * Lets an existing role run projections, forwarders, sagas and the event bus on tables that {@link migrate} has made: it may
  * read and write their rows, and make, change or drop nothing. Run it as their owner, after each migration; to run it
  * again changes nothing.
  */

@@ -1,5 +1,6 @@
 /**
- * A small hash, the same in every process and version of the program.
+ * A small hash, the same in every process and version of the program: keys of messages and instances of sagas are divided
+ * among partitions by it, so it must never change.
  */
 
 /** FNV-1a over the text's UTF-16 units, with a choice of seeds: a whole number from 0 to 2³² − 1. */

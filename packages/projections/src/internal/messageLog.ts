@@ -46,13 +46,6 @@ export const deliveryOf = ({ message, topic }: MessageRow): Delivery => {
   }
 }
 
-/** The hash by which keys are divided among partitions: FNV-1a, for it is to be the same in every process for ever. */
-export const hashOf = (key: string): number => {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
-  return hash >>> 0
-}
-
 /** A message, as a log's event; it carries the delivery. */
 interface RecordedMessage extends RecordedEvent {
   readonly delivery: Delivery

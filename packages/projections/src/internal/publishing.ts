@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import type { SqlError } from "effect/sql/SqlError"
 import { isContention, isOutage, throughContention } from "./failures.ts"
-import { bodyOf, hashOf } from "./messageLog.ts"
+import { hash } from "./hash.ts"
+import { bodyOf } from "./messageLog.ts"
 import { schema } from "./schema.ts"
 
 /** Where everybody is told that something was published. */
@@ -67,7 +68,7 @@ const toStore = (topic: string, message: Message): Waiting => ({
   topic,
   id: JSON.stringify(message.id),
   key: JSON.stringify(message.key),
-  hash: hashOf(message.key),
+  hash: hash(message.key),
   body: bodyOf(message),
   done: Deferred.makeUnsafe()
 })
