@@ -11,11 +11,25 @@ import { connections, work } from "../floor/Connection.ts"
 import * as Log from "../Log.ts"
 import { Order } from "../Order.ts"
 import * as Peer from "../Peer.ts"
+import type { Profile } from "../Profile.ts"
 import { numbers, rate } from "../Timing.ts"
 
 const id = "catchup.noop"
 const streams = 20
 const page = 500
+
+/** A log of some streams that is there before anybody follows it, and how many events it has. */
+const filled = (profile: Profile) =>
+  Effect.gen(function*() {
+    const log = yield* Log.open
+    const count = profile.events - profile.events % streams
+    yield* Effect.forEach(numbers(streams), (stream) => Log.fill(log, `${stream}`, count / streams), {
+      concurrency: 4,
+      discard: true
+    })
+    yield* log.sql`VACUUM ANALYZE composable.events`
+    return { log, count }
+  })
 
 const noop: Experiment = {
   measures: [{
@@ -28,13 +42,7 @@ const noop: Experiment = {
   }],
   open: (profile) =>
     Effect.gen(function*() {
-      const log = yield* Log.open
-      const count = profile.events - profile.events % streams
-      yield* Effect.forEach(numbers(streams), (stream) => Log.fill(log, `${stream}`, count / streams), {
-        concurrency: 4,
-        discard: true
-      })
-      yield* log.sql`VACUUM ANALYZE composable.events`
+      const { count, log } = yield* filled(profile)
       const [client] = yield* connections(log.url, 1)
       return {
         floor: () =>
@@ -104,13 +112,7 @@ const ten: Experiment = {
   ],
   open: (profile) =>
     Effect.gen(function*() {
-      const log = yield* Log.open
-      const count = profile.events - profile.events % streams
-      yield* Effect.forEach(numbers(streams), (stream) => Log.fill(log, `${stream}`, count / streams), {
-        concurrency: 4,
-        discard: true
-      })
-      yield* log.sql`VACUUM ANALYZE composable.events`
+      const { count, log } = yield* filled(profile)
       return {
         ours: (round) =>
           Effect.gen(function*() {

@@ -43,6 +43,18 @@ const [id, backlogId] = ["durable.noop", "durable.backlog"]
 /** How many instances have errands. */
 const instances = 1_000
 
+/** An empty log, and the errands' store and outbox on it. */
+const opened = Effect.gen(function*() {
+  const log = yield* Log.open
+  const context = yield* Layer.build(
+    AggregateStore.layerDurable(durableErrand).pipe(
+      Layer.provideMerge(PostgresOutbox.layer()),
+      Layer.provideMerge(Layer.succeedContext(log.context))
+    )
+  )
+  return { context, log }
+})
+
 const noop: Experiment = {
   measures: [{
     id,
@@ -54,13 +66,7 @@ const noop: Experiment = {
   }],
   open: ({ events }) =>
     Effect.gen(function*() {
-      const log = yield* Log.open
-      const context = yield* Layer.build(
-        AggregateStore.layerDurable(durableErrand).pipe(
-          Layer.provideMerge(PostgresOutbox.layer()),
-          Layer.provideMerge(Layer.succeedContext(log.context))
-        )
-      )
+      const { context, log } = yield* opened
       const count = Math.max(instances, events / 10)
       const ours = (round: number) =>
         Effect.gen(function*() {
@@ -111,13 +117,7 @@ const backlog: Experiment = {
   }],
   open: ({ events }) =>
     Effect.gen(function*() {
-      const log = yield* Log.open
-      const context = yield* Layer.build(
-        AggregateStore.layerDurable(durableErrand).pipe(
-          Layer.provideMerge(PostgresOutbox.layer()),
-          Layer.provideMerge(Layer.succeedContext(log.context))
-        )
-      )
+      const { context, log } = yield* opened
       const count = Math.max(instances, events / 5)
       yield* fill(log, depth * count)
       const ours = () =>
