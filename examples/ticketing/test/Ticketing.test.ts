@@ -231,7 +231,8 @@ describe("the box office on PostgreSQL", () => {
             concurrency: "unbounded"
           })
           const ends = new Set(states.map(([, { status }]) => status))
-          assert.include([...ends], "Completed")
+          // Thirty seats are asked for, and there are nine.
+          assert.includeMembers([...ends], ["Completed", "SoldOut"])
           yield* adds(payment, mail, Object.fromEntries(states))
         })
     ), 90_000)
