@@ -16,6 +16,7 @@ import { type Problem, ReducerDefect, RejectedUnheard, StoreClosed } from "../St
 import * as UuidV7 from "../UuidV7.ts"
 import { tell } from "./instrumentation.ts"
 import { Interpreter } from "./Interpreter.ts"
+import { News } from "./News.ts"
 import { Subscribers } from "./Subscribers.ts"
 
 interface Waiting<S, A, R> {
@@ -101,24 +102,28 @@ const tagOf = (action: unknown): string => String((action as { readonly _tag?: u
 
 const follow = ({ capacity = 16, strategy = "sliding" }: Follow = {}) => ({ capacity, strategy })
 
-/** Reduces, plans, starts: one store at work. */
+/**
+ * Reduces, plans, starts: one store at work. It must not have more than fifteen private fields, of which its private
+ * methods together count as one: with more of them V8 keeps the fields of a store in a hash table if the stores before it
+ * are gone, and a dispatch takes four times as long.
+ */
 export class Running<S, A, R> {
   #state: S
   #status: Health["status"] = "running"
   #inbox: Array<Waiting<S, A, R>> = []
   #reducing = false
-  /** Whoever waits outside is told once the turn is over: it would otherwise run in the middle of it. */
-  #news: Array<() => void> = []
-  #telling = false
   readonly #reducer: AnyReducer
   /** The name under which actions are told of; none, when they are not. */
   readonly #feature: string | undefined
   readonly #context: Context.Context<never>
   readonly #now: () => number
   readonly #interpreter: Interpreter
-  readonly #changes = new Subscribers<S>()
-  readonly #actions = new Subscribers<A>()
-  readonly #problems = new Subscribers<Problem>()
+  readonly #news = new News()
+  readonly #followers = {
+    changes: new Subscribers<S>(),
+    actions: new Subscribers<A>(),
+    problems: new Subscribers<Problem>()
+  }
   readonly #awaited = new Set<Awaited<S>>()
 
   constructor(reducer: AnyReducer, initial: S, context: Context.Context<never>, now: () => number) {
@@ -149,7 +154,7 @@ export class Running<S, A, R> {
   }
 
   get store(): Store<S, A, R> {
-    const changes = (how?: Follow) => this.#changes.stream(follow(how), () => [this.#state])
+    const changes = (how?: Follow) => this.#followers.changes.stream(follow(how), () => [this.#state])
     const dispatch = (action: A) => Effect.suspend(() => this.#dispatch(action))
     return {
       dispatch,
@@ -167,8 +172,8 @@ export class Running<S, A, R> {
       state: Effect.sync(() => this.#state),
       changes,
       select: (selector, how) => Stream.changes(Stream.map(changes(how), selector)),
-      actions: (how) => this.#actions.stream(follow(how), () => []),
-      problems: (how) => this.#problems.stream(follow(how), () => []),
+      actions: (how) => this.#followers.actions.stream(follow(how), () => []),
+      problems: (how) => this.#followers.problems.stream(follow(how), () => []),
       idle: this.#interpreter.idle,
       health: Effect.sync(() => ({
         status: this.#status,
@@ -206,7 +211,7 @@ export class Running<S, A, R> {
     } finally {
       this.#reducing = false
     }
-    if (this.#news.length > 0) this.#tell()
+    this.#news.tell()
     return outcome
   }
 
@@ -214,7 +219,7 @@ export class Running<S, A, R> {
   #later(action: A): Effect.Effect<S, R | ReducerDefect> {
     const caller = new Caller<S, R>()
     this.#inbox.push({ action, cause: undefined, caller })
-    return caller.heard((resume) => this.#news.push(resume))
+    return caller.heard((resume) => this.#news.add(resume))
   }
 
   /** Takes in what an effect sends; unless a reduction is under way, which will come to it, reduces all that waits. */
@@ -227,7 +232,7 @@ export class Running<S, A, R> {
     } finally {
       this.#reducing = false
     }
-    if (this.#news.length > 0) this.#tell()
+    this.#news.tell()
   }
 
   /** Reduces what waits and starts what is planned, until there is neither. */
@@ -251,15 +256,6 @@ export class Running<S, A, R> {
     )
   }
 
-  /** Tells the news in their order. Who reacts at once makes more of them, which come behind those that wait. */
-  #tell(): void {
-    if (this.#telling) return
-    this.#telling = true
-    for (let i = 0; i < this.#news.length; i++) this.#news[i]!()
-    this.#news = []
-    this.#telling = false
-  }
-
   #reduce(action: A, cause: DispatchMeta | undefined): Exit.Exit<S, R | ReducerDefect> {
     const meta = new DispatchMeta(this.#now, cause)
     const before = this.#state
@@ -276,13 +272,15 @@ export class Running<S, A, R> {
       const millis = performance.now() - begun
       const after = refusal === undefined ? state : before
       const reduction = { feature: this.#feature, action: tagOf(action), before, after, effects: fx, millis }
-      this.#news.push(() => Effect.runForkWith(this.#context)(tell(reduction)))
+      this.#news.add(() => Effect.runForkWith(this.#context)(tell(reduction)))
     }
     if (refusal !== undefined) return Exit.fail(refusal.reason as R)
-    if (this.#changes.some && state !== this.#state) this.#news.push(() => this.#changes.publish(state))
-    if (this.#actions.some) this.#news.push(() => this.#actions.publish(action))
+    if (this.#followers.changes.some && state !== this.#state) {
+      this.#news.add(() => this.#followers.changes.publish(state))
+    }
+    if (this.#followers.actions.some) this.#news.add(() => this.#followers.actions.publish(action))
     if (this.#awaited.size > 0) {
-      this.#news.push(() => {
+      this.#news.add(() => {
         for (const awaited of this.#awaited) awaited.see(state)
       })
     }
@@ -293,16 +291,16 @@ export class Running<S, A, R> {
 
   #report(problem: Problem): void {
     const tell = () => {
-      this.#problems.publish(problem)
+      this.#followers.problems.publish(problem)
       Effect.runForkWith(this.#context)(Effect.logError(problem))
     }
-    this.#news.push(tell)
-    if (!this.#reducing) this.#tell()
+    this.#news.add(tell)
+    if (!this.#reducing) this.#news.tell()
   }
 
   get #room(): Effect.Effect<void> | undefined {
-    const changes = this.#changes.room
-    const actions = this.#actions.room
+    const changes = this.#followers.changes.room
+    const actions = this.#followers.actions.room
     return changes === undefined ? actions : actions === undefined ? changes : Effect.andThen(changes, actions)
   }
 
@@ -311,7 +309,7 @@ export class Running<S, A, R> {
       this.#status = "draining"
       const unfinished = yield* this.#interpreter.close(deadline)
       this.#status = "closed"
-      for (const subscribers of [this.#changes, this.#actions, this.#problems]) subscribers.end()
+      for (const subscribers of Object.values(this.#followers)) subscribers.end()
       if (unfinished.length > 0) yield* Effect.logWarning("A store closed with unfinished effects", unfinished)
     })
   }
