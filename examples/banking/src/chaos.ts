@@ -63,7 +63,8 @@ const run = (count: number, seed: number) =>
       }
       const workers = yield* Effect.all([Program.start(source), Program.start(source)], { concurrency: 2 })
       const began = yield* Clock.currentTimeMillis
-      const [unsettled, { kills }] = yield* Fates.during({ workers, providers: [], seed }, (underWay) =>
+      const victims = { workers, fates: [Fates.killed], providers: [], seed } as const
+      const [unsettled, { killed }] = yield* Fates.during(victims, (underWay) =>
         Effect.gen(function*() {
           yield* begin(all.slice(0, count / 10))
           yield* underWay
@@ -73,7 +74,7 @@ const run = (count: number, seed: number) =>
       const seconds = ((yield* Clock.currentTimeMillis) - began) / 1_000
       const { events, states } = yield* Audit.transfers
       const books = yield* Books.audit
-      yield* Console.log(`${seconds.toFixed(1)} s; ${kills} kills.\n${endsOf(states)}; ${events} events.`)
+      yield* Console.log(`${seconds.toFixed(1)} s; ${killed} kills.\n${endsOf(states)}; ${events} events.`)
       const paidIn = accounts.length * openingBalance
       yield* Findings.none(seed, [...unsettled, ...Audit.violations(states, books, paidIn)])
       yield* Console.log(`Exact: ${states.size} transfers are finished, and ${paidIn} are on the accounts.`)

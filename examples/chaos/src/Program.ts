@@ -1,5 +1,5 @@
 /**
- * A program in a process of its own, which is killed and started again, or stands still for a while.
+ * A program in a process of its own, which is ended and started again, or stands still for a while.
  */
 import { Deferred, Effect, Schema, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
@@ -13,13 +13,13 @@ export interface Source {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** The program ended, and nobody had killed it. */
+/** The program ended, and nobody had wanted that. */
 export class EndedByItself extends Schema.TaggedError<EndedByItself>()("EndedByItself", {
   program: Schema.String,
   how: Schema.String
 }) {
   override get message(): string {
-    return `${this.program} ended with ${this.how}, though nobody killed it. What it said is on standard error.`
+    return `${this.program} ended with ${this.how}, though nobody wanted that. What it said is on standard error.`
   }
 }
 
@@ -27,11 +27,13 @@ export class EndedByItself extends Schema.TaggedError<EndedByItself>()("EndedByI
 export interface Program {
   /** The first line that it printed. */
   readonly line: string
-  /** Kills it by SIGKILL, starts it again, and waits until it is at work. */
-  readonly kill: Effect.Effect<void, EndedByItself>
+  /** Kills it by SIGKILL, starts it again after so many milliseconds, and waits until it is at work. */
+  readonly kill: (millis: number) => Effect.Effect<void, EndedByItself>
+  /** The same by SIGTERM: it may put its things in order before it ends. */
+  readonly stop: (millis: number) => Effect.Effect<void, EndedByItself>
   /** Has it stand still for so many milliseconds: its connections stay open, and nothing comes. */
   readonly stall: (millis: number) => Effect.Effect<void>
-  /** Fails when the program has ended and nobody had killed it. */
+  /** Fails when the program has ended and nobody had wanted that. */
   readonly watched: Effect.Effect<never, EndedByItself>
 }
 
@@ -40,7 +42,7 @@ export const start = ({ args = [], env = {}, file }: Source): Effect.Effect<Prog
   Effect.gen(function*() {
     const program = fileURLToPath(file)
     const fault = yield* Deferred.make<never, EndedByItself>()
-    const killed = new WeakSet<ChildProcess>()
+    const ending = new WeakSet<ChildProcess>()
 
     const spawned = (): ChildProcess => {
       const child = spawn(process.execPath, [program, ...args], {
@@ -48,7 +50,7 @@ export const start = ({ args = [], env = {}, file }: Source): Effect.Effect<Prog
         stdio: ["ignore", "pipe", "inherit"]
       })
       child.once("exit", (code, signal) => {
-        if (killed.has(child)) return
+        if (ending.has(child)) return
         Deferred.doneUnsafe(fault, Effect.fail(new EndedByItself({ program, how: signal ?? `exit code ${code}` })))
       })
       return child
@@ -58,25 +60,29 @@ export const start = ({ args = [], env = {}, file }: Source): Effect.Effect<Prog
         Effect.promise(async () => String((await once(child.stdout!, "data"))[0])),
         Deferred.await(fault)
       )
-    const end = (child: ChildProcess) =>
+    const end = (child: ChildProcess, signal: "SIGKILL" | "SIGTERM") =>
       Effect.promise(async () => {
-        killed.add(child)
+        ending.add(child)
         if (child.exitCode !== null || child.signalCode !== null) return
         const ended = once(child, "exit")
-        child.kill("SIGKILL")
+        child.kill(signal)
         await ended
       })
 
     let child = spawned()
-    yield* Effect.addFinalizer(() => end(child))
+    yield* Effect.addFinalizer(() => end(child, "SIGKILL"))
     const line = yield* firstLine(child)
-    return {
-      line,
-      kill: Effect.gen(function*() {
-        yield* end(child)
+    const restart = (signal: "SIGKILL" | "SIGTERM", millis: number) =>
+      Effect.gen(function*() {
+        yield* end(child, signal)
+        yield* Effect.sleep(millis)
         child = spawned()
         yield* firstLine(child)
-      }),
+      })
+    return {
+      line,
+      kill: (millis) => restart("SIGKILL", millis),
+      stop: (millis) => restart("SIGTERM", millis),
       stall: (millis) =>
         Effect.acquireUseRelease(
           Effect.sync(() => child.kill("SIGSTOP")),

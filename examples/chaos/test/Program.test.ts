@@ -1,5 +1,5 @@
 /**
- * Programs that are killed, that stand still, and that end by themselves.
+ * Programs that are killed or stopped, that stand still, and that end by themselves.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
@@ -16,18 +16,21 @@ const isAlive = (pid: number): boolean => {
 }
 
 describe("a program", () => {
-  it.live("is killed and started again, and gone at the end of the scope", () =>
-    Effect.gen(function*() {
-      const pid = yield* Effect.scoped(Effect.gen(function*() {
-        const program = yield* Program.start({ file })
-        const first = Number(program.line)
-        assert.isTrue(isAlive(first))
-        yield* program.kill
-        assert.isFalse(isAlive(first))
-        return first
-      }))
-      assert.isFalse(isAlive(pid))
-    }))
+  it.live.each(["kill", "stop"] as const)(
+    "is ended by %s and started again, and gone at the end of the scope",
+    (how) =>
+      Effect.gen(function*() {
+        const pid = yield* Effect.scoped(Effect.gen(function*() {
+          const program = yield* Program.start({ file })
+          const first = Number(program.line)
+          assert.isTrue(isAlive(first))
+          yield* program[how](0)
+          assert.isFalse(isAlive(first))
+          return first
+        }))
+        assert.isFalse(isAlive(pid))
+      })
+  )
 
   it.live("that ends by itself is found out", () =>
     Effect.gen(function*() {
@@ -44,10 +47,11 @@ describe("a program", () => {
 })
 
 describe("work amid chaos", () => {
-  it.live("goes on while workers are killed", () =>
+  it.live.each(["killed", "stopped"] as const)("goes on while workers are %s", (name) =>
     Effect.gen(function*() {
       const worker = yield* Program.start({ file })
-      const [result, { kills }] = yield* Fates.during({ workers: [worker], providers: [], seed: 1 }, (underWay) =>
+      const victims = { workers: [worker], fates: [{ name, away: [0, 0] }], providers: [], seed: 1 } as const
+      const [result, toll] = yield* Fates.during(victims, (underWay) =>
         Effect.gen(function*() {
           yield* underWay
           while (isAlive(Number(worker.line))) {
@@ -56,14 +60,14 @@ describe("work amid chaos", () => {
           return "done"
         }))
       assert.strictEqual(result, "done")
-      assert.isAbove(kills, 0)
+      assert.isAbove(toll[name], 0)
     }))
 
   it.live("fails when a worker ends by itself", () =>
     Effect.gen(function*() {
       const worker = yield* Program.start({ file, args: ["ends"] })
       const work = yield* Effect.forkChild(
-        Fates.during({ workers: [worker], providers: [], seed: 1 }, () => Effect.never)
+        Fates.during({ workers: [worker], fates: [Fates.killed], providers: [], seed: 1 }, () => Effect.never)
       )
       assert.strictEqual((yield* Effect.flip(Fiber.join(work)))._tag, "EndedByItself")
     }))

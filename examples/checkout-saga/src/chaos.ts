@@ -103,7 +103,8 @@ const run = ({ count, failures, keys, seed }: Given) =>
       yield* Saga.catchUp(checkouts)
       const { provider, url, workers } = yield* start(database, seed, failures, keys)
       const began = yield* Clock.currentTimeMillis
-      const [unsettled, { kills, stalls }] = yield* Fates.during({ workers, providers: [provider], seed }, (underWay) =>
+      const victims = { workers, fates: [Fates.killed], providers: [provider], seed } as const
+      const [unsettled, { killed, stalls }] = yield* Fates.during(victims, (underWay) =>
         Effect.gen(function*() {
           yield* begin(all.slice(0, count / 10))
           yield* underWay
@@ -114,11 +115,9 @@ const run = ({ count, failures, keys, seed }: Given) =>
       const books = yield* Audit.read
       const providers = yield* booksOf(url)
       const { entries } = providers.ledger
-      const calls = sum(entries.map(({ calls }) =>
-        calls
-      ))
+      const calls = sum(entries.map(({ calls }) => calls))
       yield* Console.log(
-        `${seconds.toFixed(1)} s; ${kills} kills; the provider stood still ${stalls} times.\n` +
+        `${seconds.toFixed(1)} s; ${killed} kills; the provider stood still ${stalls} times.\n` +
           `${endsOf(books)}; ${books.events} events.\n` +
           `${calls} calls under ${entries.length} keys, ${calls - entries.length} of them again; ` +
           `${books.unanswered} attempts were without an answer.`

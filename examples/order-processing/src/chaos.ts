@@ -9,43 +9,42 @@ import * as Consistency from "@composable-ts/projections/Consistency"
 import * as TestDatabase from "@composable-ts/testing/TestDatabase"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Clock, Console, Effect, Fiber, Layer, Logger, Runtime, Schema } from "effect"
+import * as Fates from "chaos/Fates"
+import * as Findings from "chaos/Findings"
+import * as Flags from "chaos/Flags"
+import * as Program from "chaos/Program"
+import { Clock, Console, Effect, Layer, Logger, Redacted } from "effect"
 import { Command, Flag } from "effect/cli"
-import { randomFrom, shopper } from "./chaos/Shoppers.ts"
-import { type Fate, fates, start } from "./chaos/Worker.ts"
+import { shopper } from "./chaos/Shoppers.ts"
 import { exitWith, report } from "./cli/Exit.ts"
 import { DatabaseUnavailable, services } from "./Database.ts"
 import { audit } from "./readModel/Audit.ts"
 import { readModels } from "./readModel/ReadModels.ts"
 
-/** The read models are not what the log says. */
-class Differences extends Schema.TaggedError<Differences>()("Differences", {
-  seed: Schema.Int,
-  differences: Schema.Array(Schema.String)
-}) {
-  override readonly [Runtime.errorExitCode] = 1
-  override get message(): string {
-    const { differences, seed } = this
-    return `with --seed ${seed}, ${differences.length} rows differ from the log: ${differences.slice(0, 10).join("; ")}`
-  }
-}
+/** How long a worker is believed to be alive without a sign of life, in milliseconds. */
+const lease = 1_000
+
+/** Suspended beyond its lease a worker is taken for dead; when it goes on, it does not know yet. */
+const fates = [
+  { name: "killed", away: [0, 2 * lease] },
+  { name: "stopped", away: [0, 2 * lease] },
+  { name: "suspended", away: [lease, 3 * lease] }
+] as const
 
 const shoppers = 8
 
-/** Lets something befall one worker after the other until it is interrupted. */
-const chaos =
-  (workers: ReadonlyArray<{ readonly befall: (fate: Fate, random: () => number) => Effect.Effect<void> }>) =>
-  (random: () => number, told: (fate: Fate) => void) =>
-    Effect.gen(function*() {
-      while (true) {
-        yield* Effect.sleep(Math.floor(random() * 2_000))
-        const fate = fates[Math.floor(random() * fates.length)]!
-        const worker = workers[Math.floor(random() * workers.length)]!
-        told(fate)
-        // What has begun to befall is brought to its end, or a worker would stay dead.
-        yield* Effect.uninterruptible(worker.befall(fate, random))
-      }
-    })
+/** Shops for so long. Says how many commands that took. */
+const shopping = (seconds: number, seed: number) =>
+  Effect.gen(function*() {
+    let commands = 0
+    const all = Effect.forEach(
+      Array.from({ length: shoppers }, (_, nr) => nr),
+      (nr) => shopper(nr, seed, (sent) => commands += sent),
+      { concurrency: "unbounded", discard: true }
+    )
+    yield* Effect.raceFirst(all, Effect.sleep(seconds * 1_000))
+    return commands
+  })
 
 const run = (seconds: number, seed: number) =>
   Effect.gen(function*() {
@@ -56,23 +55,18 @@ const run = (seconds: number, seed: number) =>
     )
     yield* Effect.provide(
       Effect.gen(function*() {
-        const random = randomFrom(seed)
-        const count = { killed: 0, stopped: 0, suspended: 0 }
-        let commands = 0
-        const workers = yield* Effect.all([start(url), start(url)], { concurrency: 2 })
-        const shopping = yield* Effect.forkScoped(Effect.forEach(
-          Array.from({ length: shoppers }, (_, nr) => nr),
-          (nr) => shopper(nr, seed, (sent) => commands += sent),
-          { concurrency: "unbounded", discard: true }
-        ))
-        yield* Effect.raceFirst(
-          Effect.raceFirst(Fiber.join(shopping), Effect.sleep(seconds * 1_000)),
-          chaos(workers)(random, (fate) => count[fate]++)
+        const source: Program.Source = {
+          file: new URL("worker.ts", import.meta.url),
+          env: { DATABASE_URL: Redacted.value(url), LEASE_MILLIS: String(lease) }
+        }
+        const workers = yield* Effect.all([Program.start(source), Program.start(source)], { concurrency: 2 })
+        const [commands, { killed, stopped, suspended }] = yield* Fates.during(
+          { workers, fates, providers: [], seed },
+          (underWay) => Effect.andThen(underWay, shopping(seconds, seed))
         )
-        yield* Fiber.interrupt(shopping)
         yield* Console.log(
-          `${commands} commands; workers were killed ${count.killed} times, stopped ${count.stopped} times and ` +
-            `suspended ${count.suspended} times. Waiting for the read models …`
+          `${commands} commands; workers were killed ${killed} times, stopped ${stopped} times and ` +
+            `suspended ${suspended} times. Waiting for the read models …`
         )
         const began = yield* Clock.currentTimeMillis
         const { head } = yield* Effect.flatMap(EventStore, (events) => events.readAll({ after: 0n, limit: 1 }))
@@ -80,7 +74,7 @@ const run = (seconds: number, seed: number) =>
         for (const readModel of readModels) yield* waitFor(readModel, { position: head, timeout: "60 seconds" })
         const waited = ((yield* Clock.currentTimeMillis) - began) / 1_000
         const { differences, events, rows } = yield* audit
-        if (differences.length > 0) return yield* new Differences({ seed, differences })
+        yield* Findings.none(seed, differences)
         yield* Console.log(
           `Exact: ${rows} rows are a fold of ${events} events; caught up after ${waited.toFixed(1)} s.`
         )
@@ -93,10 +87,7 @@ const ChaosCommand = Command.make(
   "chaos",
   {
     seconds: Flag.Int("seconds").pipe(Flag.withDefault(120), Flag.withDescription("How long")),
-    seed: Flag.Int("seed").pipe(
-      Flag.withDefault(Math.floor(Math.random() * 1_000_000)),
-      Flag.withDescription("The same seed brings the same orders and the same fates; their moments differ")
-    )
+    seed: Flags.seed
   },
   ({ seconds, seed }) => run(seconds, seed)
 ).pipe(Command.withDescription("Kill, stop and suspend the workers while orders pour in, then audit the read models"))
