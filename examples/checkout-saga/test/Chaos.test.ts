@@ -11,7 +11,7 @@ const seed = process.env["CHAOS_SEED"] ?? "1"
 const script = new URL("../src/chaos.ts", import.meta.url)
 
 describe("checkouts, while workers are killed and the provider fails", () => {
-  it("are finished in the end, and money and goods add up", async () => {
+  it.concurrent("are finished in the end, and money and goods add up", async () => {
     const { code, stderr, stdout } = await Script.run(script, "--count", `${count}`, "--seed", seed)
     assert.strictEqual(code, 0, stdout + stderr)
     assert.include(stdout, `Exact: ${count} checkouts are finished`)
@@ -19,7 +19,7 @@ describe("checkouts, while workers are killed and the provider fails", () => {
     assert.match(stdout, /[1-9]\d* of them again/)
   }, 120_000 + count * 500)
 
-  it("are found out when the provider does not honour keys", async () => {
+  it.concurrent("are found out when the provider does not honour keys", async () => {
     const { code, stderr, stdout } = await Script.run(
       script,
       "--count=12",

@@ -372,7 +372,10 @@ describe("OutboxContract", () => {
 
   it.live("holds for a sound pair", () =>
     Effect.map(failedBy(() => ({})), (failed) => assert.deepStrictEqual(failed, [])))
+})
 
+// They wait more than they work, and share nothing.
+describe("OutboxContract", { concurrent: true }, () => {
   for (const [name, noticedBy, fault] of faults) {
     it.live(`catches a pair that ${name}`, () =>
       Effect.map(failedBy(fault), (failed) => {
