@@ -144,7 +144,8 @@ const abandonments = [
     })]
 ] as const
 
-describe("EmbeddedPostgres", { timeout: 60_000 }, () => {
+// Each has a data folder of its own.
+describe("EmbeddedPostgres", { timeout: 60_000, concurrent: true }, () => {
   it.live("leaves no process and no folder when the scope ends", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
@@ -262,20 +263,6 @@ describe("EmbeddedPostgres", { timeout: 60_000 }, () => {
       yield* Scope.close(scope, Exit.void)
     }))
 
-  it.live("sweeps what a killed host left of a temporary cluster", () =>
-    Effect.gen(function*() {
-      const scope = yield* Scope.make()
-      const { dataDir } = yield* Scope.provide(EmbeddedPostgres.start(), scope)
-      const { all, host } = yield* processesOf(dataDir)
-      process.kill(host, "SIGKILL")
-      yield* eventually("the host has ended", allGone([host]))
-      assert.isTrue(yield* Effect.promise(() => exists(dataDir)))
-      yield* Effect.scoped(EmbeddedPostgres.start())
-      yield* eventually("the orphan has ended", allGone(all))
-      assert.isFalse(yield* Effect.promise(() => exists(dirname(dataDir))))
-      yield* Scope.close(scope, Exit.void)
-    }))
-
   it.live("says when the server has crashed, and recovers at the next start", () =>
     Effect.gen(function*() {
       const dataDir = yield* folder
@@ -367,22 +354,6 @@ describe("EmbeddedPostgres", { timeout: 60_000 }, () => {
       assert.deepStrictEqual(rows, [{ major: Number(process.env["COMPOSABLE_POSTGRES_MAJOR"] ?? 18) }])
     }))
 
-  it.live("says so when the folder that should hold another version does not", () =>
-    Effect.gen(function*() {
-      const empty = yield* folder
-      const before = process.env["EMBEDDED_POSTGRES_FOLDER"]
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          if (before === undefined) delete process.env["EMBEDDED_POSTGRES_FOLDER"]
-          else process.env["EMBEDDED_POSTGRES_FOLDER"] = before
-        })
-      )
-      process.env["EMBEDDED_POSTGRES_FOLDER"] = empty
-      const error = yield* Effect.flip(EmbeddedPostgres.start())
-      assert.strictEqual(error.reason, "BinariesMissing")
-      assert.include(error.message, `EMBEDDED_POSTGRES_FOLDER is ${empty}`)
-    }))
-
   it.live("uses the server that DATABASE_URL names, and starts one when it is empty", () =>
     Effect.gen(function*() {
       const named = yield* databaseUrlUnder("postgresql://me@example.invalid/mine")
@@ -446,5 +417,38 @@ describe("EmbeddedPostgres", { timeout: 60_000 }, () => {
       const { all } = yield* processesOf(dataDir)
       yield* signalGroup(one, "SIGKILL")
       yield* eventually("the server has ended", allGone(all))
+    }))
+})
+
+// Any start sweeps, and all starts share the environment.
+describe("EmbeddedPostgres, undisturbed by other starts", { timeout: 60_000 }, () => {
+  it.live("sweeps what a killed host left of a temporary cluster", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { dataDir } = yield* Scope.provide(EmbeddedPostgres.start(), scope)
+      const { all, host } = yield* processesOf(dataDir)
+      process.kill(host, "SIGKILL")
+      yield* eventually("the host has ended", allGone([host]))
+      assert.isTrue(yield* Effect.promise(() => exists(dataDir)))
+      yield* Effect.scoped(EmbeddedPostgres.start())
+      yield* eventually("the orphan has ended", allGone(all))
+      assert.isFalse(yield* Effect.promise(() => exists(dirname(dataDir))))
+      yield* Scope.close(scope, Exit.void)
+    }))
+
+  it.live("says so when the folder that should hold another version does not", () =>
+    Effect.gen(function*() {
+      const empty = yield* folder
+      const before = process.env["EMBEDDED_POSTGRES_FOLDER"]
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          if (before === undefined) delete process.env["EMBEDDED_POSTGRES_FOLDER"]
+          else process.env["EMBEDDED_POSTGRES_FOLDER"] = before
+        })
+      )
+      process.env["EMBEDDED_POSTGRES_FOLDER"] = empty
+      const error = yield* Effect.flip(EmbeddedPostgres.start())
+      assert.strictEqual(error.reason, "BinariesMissing")
+      assert.include(error.message, `EMBEDDED_POSTGRES_FOLDER is ${empty}`)
     }))
 })
