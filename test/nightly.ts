@@ -4,8 +4,8 @@
  * `node_modules/.cache` when it is first asked for; an ordinary install brings none of them.
  *
  * Randomised runs take 200 seeds unless `FAULT_SEEDS` says otherwise, and plans of queries are looked at with 10⁶ events,
- * or as many as `PLAN_EVENTS` says; the last lines of `test/faults/repeat.sh` name what
- * else can be made longer. What is given on the command line goes to vitest: `pnpm test:nightly -t T53`.
+ * or as many as `PLAN_EVENTS` says; the head of `test/faults/repeat.sh` names what else can be made longer. What is
+ * given on the command line goes to vitest: `pnpm test:nightly -t T53`.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"

@@ -6,6 +6,8 @@
 #   FAULT_SEEDS=200 pnpm exec vitest run test/faults/postgres/Nemesis.test.ts       200 seeds from FAULT_SEED (1) on
 #   FAULT_SEEDS=1 FAULT_OPERATIONS=100000 pnpm exec vitest run …/Nemesis.test.ts    a soak of hours
 #   FAULT_SECONDS=600 FAULT_KILLS=20 FAULT_INTERRUPTIONS=100000 FAULT_EVENTS=1000000 test/faults/repeat.sh 1
+#   KILLS=200 STOPS=5 ROUNDS=20 REBUILD_KILLS=20 test/faults/repeat.sh 1 test/faults/projections      subscriptions
+#   DURABLE_KILLS=50 DURABLE_ROUNDS=20 test/faults/repeat.sh 1 test/faults/durable                     durable effects
 set -euo pipefail
 cd "${BASH_SOURCE[0]%/*}/../.."
 times=${1:-20}
