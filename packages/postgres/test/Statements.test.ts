@@ -207,8 +207,8 @@ const fillAll = (log: TestLog) =>
  */
 const maxPages = (text: string): number =>
   /\.tombstone\(|generate_series|ORDER BY shredded_at/.test(text) ? 3_000 : 1_000
-/** As many as a page has, and what the log's tip is. */
-const maxSorted = page.limit + 1
+/** As many as a page has. */
+const maxSorted = 500
 
 /** What is wrong with how a statement is executed. */
 const faults = (connection: SqlConnection.Connection, execute: string, text: string) =>

@@ -64,8 +64,8 @@ export const makeReadAll = (client: PgClient, schema: string): EventStore.Operat
     )
     SELECT ${tip.join(", ")} FROM log
     UNION ALL
-    SELECT ${columns}, NULL::text[] FROM ${schema}.events WHERE ${[within, ...filters].join(" AND ")}
-    ORDER BY global_position`
+    (SELECT ${columns}, NULL::text[] FROM ${schema}.events WHERE ${[within, ...filters].join(" AND ")}
+     ORDER BY global_position)`
   const all = select()
   const some = select(named("$3"))
   const part = select(ofPartition("$3", "$4"))
@@ -95,11 +95,13 @@ export const makeReadAll = (client: PgClient, schema: string): EventStore.Operat
       ? client.unsafe(partition === undefined ? all : part, range)
       : client.unsafe(partition === undefined ? some : someOfPart, [...range, names])
     return Effect.flatMap(Effect.mapError(statement.values, failed("read the log")), (values) => {
-      const [tip, previous, last, count] = values[0]!.at(-1) as Tip
-      const head = BigInt(tip)
+      // The first in practice; but SQL promises no order of the parts of a union.
+      const tipAt = values.findIndex(isTip)
+      const [top, previous, last, count] = values[tipAt]![types.length] as Tip
+      const head = BigInt(top)
       const there = count === null ? null : BigInt(count)
       const end = after + BigInt(limit)
-      const events = recordedAll(values, { below: 1 })
+      const events = recordedAll(values, { except: tipAt })
       if (Result.isFailure(events)) {
         const { globalPosition, issue } = events.failure
         return Effect.fail(new CorruptLog({ globalPosition, issue }))
@@ -127,14 +129,16 @@ const ofPartition = (count: string, index: string): string =>
 export const partitionOf = (streamId: string, count: number): number =>
   createHash("sha256").update(streamId, "utf8").digest().readUInt32BE(0) % count
 
-/** What a page's first row says of the log, behind the columns of the events. */
+/** What one row of a page says of the log, behind the columns of the events. */
 type Tip = readonly [head: string, previous: string | null, last: string | null, count: string | null]
 
-/** The first row of a page: before all positions, and no event. */
+/** That row, which is no event's. To order it among the events would have the server sort them all. */
 const tip = [
-  ...types.map((type) => type === "bigint" ? `'${-(2n ** 63n)}'::bigint AS global_position` : `NULL::${type}`),
+  ...types.map((type) => `NULL::${type}`),
   "ARRAY[log.head::text, log.previous::text, log.last::text, log.count::text]"
 ]
+
+const isTip = (row: ReadonlyArray<unknown>): boolean => row[types.length] !== null
 
 const fingerprinted = (event: RecordedEvent, fingerprint: string | null): EventStore.CommandEvent =>
   fingerprint === null ? event : { ...event, fingerprint }

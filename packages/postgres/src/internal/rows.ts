@@ -62,17 +62,18 @@ interface Surroundings {
   readonly streamId?: string
   /** How many other columns stand before {@link columns}. */
   readonly behind?: number
-  /** How many other rows stand before those of events. */
-  readonly below?: number
+  /** The index of a row that is no event's. */
+  readonly except?: number
 }
 
 /** The events of rows of {@link columns}. */
 export const recordedAll = (
   rows: ReadonlyArray<ReadonlyArray<unknown>>,
-  { behind = 0, below = 0, streamId = "" }: Surroundings = {}
+  { behind = 0, except, streamId = "" }: Surroundings = {}
 ): Result.Result<ReadonlyArray<RecordedEvent>, Unreadable> => {
   const events: Array<RecordedEvent> = []
-  for (let i = below; i < rows.length; i++) {
+  for (let i = 0; i < rows.length; i++) {
+    if (i === except) continue
     const row = (behind === 0 ? rows[i]! : rows[i]!.slice(behind)) as Row
     try {
       events.push(recorded(row, streamId))
