@@ -314,6 +314,9 @@ export class EventStore extends Context.Service<EventStore, Service>()("@composa
 
 const pageSize = 500
 
+/** How many events of a stream are read at once, at the most. */
+const streamPageSize = 1_000
+
 /** Whatever data is gone, a tombstone must say why. It is looked for only then. */
 const readStream = (operations: Operations): Service["read"] => (streamId, options = {}) =>
   Effect.flatMap(operations.read(streamId, options), (events) => {
@@ -353,14 +356,17 @@ const readLog = (operations: Operations): Service["readAll"] => (given) => {
 const load = (read: Service["read"]): Service["load"] => (streamId, options = {}) => {
   const backwards = options.direction === "backwards"
   return Stream.paginate({ ...options, left: options.maxCount ?? Infinity, due: -1 }, ({ due, left, ...range }) => {
-    const size = Math.min(pageSize, left)
-    return Effect.flatMap(read(streamId, { ...range, maxCount: size }), (events) => {
+    const size = Math.min(streamPageSize, left)
+    // One more tells whether the page is the last, or another would be read to find that it is empty.
+    const maxCount = size < left ? size + 1 : size
+    return Effect.flatMap(read(streamId, { ...range, maxCount }), (found) => {
+      const events = found.length > size ? found.slice(0, size) : found
       // Backwards, only a page's end is checked as it is read: its beginning may be the end of the stream.
       if (due >= 0 && events[0]?.version !== due) {
         return Effect.fail(new CorruptStream({ streamId, version: due, issue: "it is missing" }))
       }
       const last = events.at(-1)
-      if (last === undefined || events.length < size || left === size) return Effect.succeed([events, Option.none()])
+      if (last === undefined || found.length <= size) return Effect.succeed([events, Option.none()])
       const rest = backwards
         ? { ...range, to: last.version - 1, due: last.version - 1 }
         : { ...range, from: last.version + 1, due: -1 }

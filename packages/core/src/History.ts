@@ -67,17 +67,16 @@ export const make = <S, C extends { readonly _tag: string }, E extends { readonl
 ): History<S, E> => {
   const origin: Current<S> = { state: initial, version: ExpectedVersion.empty, globalPosition: 0n }
 
-  const apply = (from: Current<S>, recorded: RecordedEvent): Result.Result<Current<S>, ReadError> =>
-    Result.map(actions.decode(recorded), (event) => ({
-      state: evolve(from.state, event),
-      version: recorded.version,
-      globalPosition: recorded.globalPosition
-    }))
-
   const applyAll = (from: Current<S>, page: ReadonlyArray<RecordedEvent>): Result.Result<Current<S>, ReadError> => {
-    let state: Result.Result<Current<S>, ReadError> = Result.succeed(from)
-    for (let i = 0; i < page.length && Result.isSuccess(state); i++) state = apply(state.success, page[i]!)
-    return state
+    const last = page.at(-1)
+    if (last === undefined) return Result.succeed(from)
+    let { state } = from
+    for (const recorded of page) {
+      const decoded = actions.decode(recorded)
+      if (Result.isFailure(decoded)) return Result.fail(decoded.failure)
+      state = evolve(state, decoded.success)
+    }
+    return Result.succeed({ state, version: last.version, globalPosition: last.globalPosition })
   }
 
   const replay = (from: Current<S>, recorded: Stream.Stream<RecordedEvent, StreamReadError>) =>

@@ -313,6 +313,40 @@ describe("an event store whose reads are not what was appended", () => {
           return version === 10 ? store.tombstone(streamId, ExpectedVersion.any, { reason }) : Effect.void
         }))))
       assertErased(yield* Fiber.join(loading), 1_100)
-      assert.strictEqual(got, 500)
+      assert.strictEqual(got, 1_000)
+    }))
+
+  it.effect("an event that vanishes where a page of a backward load would begin is missed", () =>
+    Effect.gen(function*() {
+      const sound = yield* MemoryEventStore.make
+      const encoded = Result.getOrThrow(Diary.encode(Diary.Wrote({ text: "x" })))
+      for (let i = 0; i < 1_100; i++) yield* sound.append(streamId, ExpectedVersion.any, [encoded])
+      let reads = 0
+      const store = EventStore.make({
+        ...sound,
+        read: (...read) =>
+          Effect.map(
+            sound.read(...read),
+            (events) => ++reads === 1 ? events : events.filter(({ version }) => version !== 99)
+          )
+      })
+      const error = yield* Effect.flip(Stream.runCollect(store.load(streamId, { direction: "backwards" })))
+      assert.instanceOf(error, CorruptStream)
+      assert.deepInclude(error, { streamId, version: 99 })
+      assert.strictEqual(reads, 2)
+    }))
+
+  it.effect("a stream that fills its pages is loaded without an empty one", () =>
+    Effect.gen(function*() {
+      const sound = yield* MemoryEventStore.make
+      const encoded = Result.getOrThrow(Diary.encode(Diary.Wrote({ text: "x" })))
+      for (let i = 0; i < 1_000; i++) yield* sound.append(streamId, ExpectedVersion.any, [encoded])
+      let reads = 0
+      const store = EventStore.make({
+        ...sound,
+        read: (...read) => Effect.tap(sound.read(...read), () => Effect.sync(() => reads++))
+      })
+      assert.lengthOf(yield* Stream.runCollect(store.load(streamId)), 1_000)
+      assert.strictEqual(reads, 1)
     }))
 })

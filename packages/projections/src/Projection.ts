@@ -166,10 +166,9 @@ export const define = <
           const tombstone = Tombstone.from(recorded)
           if (tombstone !== undefined) return declaration.tombstoned?.(tombstone) ?? Effect.void
           if (recorded.erased === true) return Effect.void
-          return Effect.flatMap(
-            Effect.fromResult(source.decode(recorded)),
-            (event) => handlers[event._tag]!(event, recorded)
-          )
+          const decoded = source.decode(recorded)
+          if (Result.isFailure(decoded)) return Effect.fail(decoded.failure)
+          return handlers[decoded.success._tag]!(decoded.success, recorded)
         },
         { discard: true }
       )

@@ -123,7 +123,7 @@ const faults: ReadonlyArray<readonly [fault: string, noticedBy: RegExp, Fault]> 
   ],
   [
     "ends a long load after its first page",
-    /load: 1200 events/,
+    /load: 2200 events/,
     (store) => ({
       load: (streamId, options) => Stream.fromIterableEffect(store.read(streamId, { maxCount: 500, ...options }))
     })

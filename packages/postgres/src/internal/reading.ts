@@ -10,13 +10,13 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { createHash } from "node:crypto"
 import { inRealTime, inTime } from "./inTime.ts"
-import { columns, recordedAll } from "./rows.ts"
+import { columns, columnsOf, recordedAll, types } from "./rows.ts"
 import { failed } from "./sqlFailure.ts"
 
 /** Reads of a stream. */
 export const makeRead = (client: PgClient, schema: string): EventStore.Operations["read"] => {
   const select = (order: "ASC" | "DESC") =>
-    `SELECT ${columns} FROM ${schema}.events WHERE stream_id = $1 AND version >= $2 AND version <= $3
+    `SELECT ${columnsOf("$1")} FROM ${schema}.events WHERE stream_id = $1 AND version >= $2 AND version <= $3
      ORDER BY version ${order} LIMIT $4`
   const forwards = select("ASC")
   const backwards = select("DESC")
@@ -34,7 +34,7 @@ export const makeRead = (client: PgClient, schema: string): EventStore.Operation
       (values) =>
         Effect.fromResult(
           Result.mapError(
-            recordedAll(values),
+            recordedAll(values, { streamId }),
             ({ issue, streamId, version }) => new CorruptStream({ streamId, version, issue })
           )
         )
@@ -62,10 +62,10 @@ export const makeReadAll = (client: PgClient, schema: string): EventStore.Operat
         ${filters.length === 0 ? "NULL" : `(SELECT count(*) FROM ${schema}.events WHERE ${within})`} AS count
       FROM (SELECT coalesce(max(global_position), 0) AS head FROM ${schema}.events) AS tip
     )
-    SELECT log.head, log.previous, log.last, log.count, page.* FROM log
-    LEFT JOIN LATERAL (
-      SELECT ${columns} FROM ${schema}.events WHERE ${[within, ...filters].join(" AND ")}
-    ) AS page ON true ORDER BY page.global_position`
+    SELECT ${tip.join(", ")} FROM log
+    UNION ALL
+    (SELECT ${columns}, NULL::text[] FROM ${schema}.events WHERE ${[within, ...filters].join(" AND ")}
+     ORDER BY global_position)`
   const all = select()
   const some = select(named("$3"))
   const part = select(ofPartition("$3", "$4"))
@@ -95,9 +95,13 @@ export const makeReadAll = (client: PgClient, schema: string): EventStore.Operat
       ? client.unsafe(partition === undefined ? all : part, range)
       : client.unsafe(partition === undefined ? some : someOfPart, [...range, names])
     return Effect.flatMap(Effect.mapError(statement.values, failed("read the log")), (values) => {
-      const [head, previous, last, there, first] = values[0]! as unknown as PageHead
+      // The first in practice; but SQL promises no order of the parts of a union.
+      const tipAt = values.findIndex(isTip)
+      const [top, previous, last, count] = values[tipAt]![types.length] as Tip
+      const head = BigInt(top)
+      const there = count === null ? null : BigInt(count)
       const end = after + BigInt(limit)
-      const events = first === null ? Result.succeed([]) : recordedAll(values, 4)
+      const events = recordedAll(values, { except: tipAt })
       if (Result.isFailure(events)) {
         const { globalPosition, issue } = events.failure
         return Effect.fail(new CorruptLog({ globalPosition, issue }))
@@ -125,14 +129,16 @@ const ofPartition = (count: string, index: string): string =>
 export const partitionOf = (streamId: string, count: number): number =>
   createHash("sha256").update(streamId, "utf8").digest().readUInt32BE(0) % count
 
-/** What each row of a page begins with, and the event's first column. */
-type PageHead = readonly [
-  head: bigint,
-  previous: string | null,
-  last: string | null,
-  count: bigint | null,
-  first: string | null
+/** What one row of a page says of the log, behind the columns of the events. */
+type Tip = readonly [head: string, previous: string | null, last: string | null, count: string | null]
+
+/** That row, which is no event's. To order it among the events would have the server sort them all. */
+const tip = [
+  ...types.map((type) => `NULL::${type}`),
+  "ARRAY[log.head::text, log.previous::text, log.last::text, log.count::text]"
 ]
+
+const isTip = (row: ReadonlyArray<unknown>): boolean => row[types.length] !== null
 
 const fingerprinted = (event: RecordedEvent, fingerprint: string | null): EventStore.CommandEvent =>
   fingerprint === null ? event : { ...event, fingerprint }
@@ -151,7 +157,7 @@ export const makeReadCommand = (client: PgClient, schema: string): EventStore.Op
     Effect.flatMap(
       Effect.mapError(client.unsafe(text, [commandId]).values, failed(operation)),
       (values): Effect.Effect<ReadonlyArray<EventStore.CommandEvent>, EventStoreError> => {
-        const events = recordedAll(values, 1)
+        const events = recordedAll(values, { behind: 1 })
         if (Result.isFailure(events)) {
           const { globalPosition, issue } = events.failure
           const cause = new CorruptLog({ globalPosition, issue })

@@ -1,7 +1,7 @@
 /**
  * Follows one part of the log for one subscriber, under one lease: claims the checkpoint, then reads page by page and
- * applies each in a transaction that also moves the checkpoint. The next page is read while one is applied, and for all
- * who stand there at once, see `LogReader`.
+ * applies each in a transaction that also moves the checkpoint. The next pages are read while one is applied, see
+ * `readAhead`, and for all who stand there at once, see `LogReader`.
  *
  * Whatever interrupts the order of things (a lost connection, a commit whose answer was lost, a checkpoint that somebody
  * moved) leads back to the claim, which tells how far the read model is for certain. And every page tells which event
@@ -14,7 +14,6 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -35,6 +34,7 @@ import { delivering } from "./handOver.ts"
 import { begunInTime, inTime } from "./inTime.ts"
 import * as LogReader from "./LogReader.ts"
 import * as Poisoned from "./poison.ts"
+import * as ReadAhead from "./readAhead.ts"
 import { nameOf } from "./subject.ts"
 import * as WorkerMetrics from "./WorkerMetrics.ts"
 
@@ -170,48 +170,54 @@ export const work = <R>(
 
   const step = delivering(subscription, held, leaving, apply)
 
-  const follow = (log: LogReader.Reader, metrics: WorkerMetrics.WorkerMetrics) =>
-    Effect.gen(function*() {
-      const clock = yield* Clock.Clock
-      let mark = yield* claim
-      if (metrics.isWaiting()) yield* waits(undefined)
-      metrics.follows()
-      // Not yet where the log is empty.
-      let isIdentified = yield* identify
-      let next: Fiber.Fiber<LogReader.Page, LogReadError> | undefined
-      moved(held, mark.position)
-      while (!Latch.isOpen(leaving)) {
-        const limit = bisection.limitBehind(mark.position)
-        const page = yield* limit !== undefined
-          ? Effect.map(read(mark.position, limit), (page) => ({ ...page, asOf: -1 }))
-          : next === undefined
-          ? log.read(mark.position)
-          : Fiber.join(next)
-        next = undefined
-        yield* sameLog(held, mark, page)
-        if (page.position > mark.position) {
-          if (!isIdentified) isIdentified = yield* identify
-          if (limit === undefined && page.position < page.head) next = yield* Effect.forkChild(log.read(page.position))
-          const start = clock.currentTimeMillisUnsafe()
-          const reached = yield* step(mark, page)
-          if (reached?.position === page.position) {
-            metrics.applied(batchOf(page, start, clock.currentTimeMillisUnsafe()))
+  const follow = (log: LogReader.Reader, metrics: WorkerMetrics.WorkerMetrics) => {
+    let ahead: ReadAhead.ReadAhead | undefined
+    const readNoFurther = () => {
+      ahead?.stop()
+      ahead = undefined
+    }
+    return Effect.ensuring(
+      Effect.gen(function*() {
+        const clock = yield* Clock.Clock
+        let mark = yield* claim
+        if (metrics.isWaiting()) yield* waits(undefined)
+        metrics.follows()
+        // Not yet where the log is empty.
+        let isIdentified = yield* identify
+        moved(held, mark.position)
+        while (!Latch.isOpen(leaving)) {
+          const limit = bisection.limitBehind(mark.position)
+          const page = yield* limit !== undefined
+            ? Effect.map(read(mark.position, limit), (page) => ({ ...page, asOf: -1 }))
+            : ahead === undefined
+            ? log.read(mark.position)
+            : ahead.take
+          yield* sameLog(held, mark, page)
+          if (page.position > mark.position) {
+            if (!isIdentified) isIdentified = yield* identify
+            if (page.position >= page.head) ahead = undefined
+            else if (limit === undefined) ahead ??= yield* ReadAhead.behind(log, page)
+            const start = clock.currentTimeMillisUnsafe()
+            const reached = yield* step(mark, page)
+            if (reached?.position === page.position) {
+              metrics.applied(batchOf(page, start, clock.currentTimeMillisUnsafe()))
+            }
+            mark = reached ?? (yield* claim)
+            moved(held, mark.position)
+            if (mark.position !== page.position) {
+              readNoFurther()
+              continue
+            }
           }
-          mark = reached ?? (yield* claim)
-          moved(held, mark.position)
-          if (mark.position !== page.position) {
-            next?.interruptUnsafe()
-            next = undefined
-            continue
+          if (page.position >= page.head) {
+            metrics.caughtUp()
+            yield* Effect.raceFirst(log.appendedSince(page), leaving.await)
           }
         }
-        if (page.position >= page.head) {
-          metrics.caughtUp()
-          yield* Effect.raceFirst(log.appendedSince(page), leaving.await)
-        }
-      }
-      next?.interruptUnsafe()
-    })
+      }),
+      Effect.sync(readNoFurther)
+    )
+  }
 
   /** For people. Where it cannot be written the database that would tell them is away itself. */
   const note = (error: Ended | LeaseLost) =>
