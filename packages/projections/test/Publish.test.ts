@@ -63,15 +63,16 @@ const handled = (keyOf: (nr: number) => string | null) =>
       Effect.gen(function*() {
         const { nr } = Schema.decodeUnknownSync(Schema.Struct({ nr: Schema.Int }))(message.data)
         if (nr < 0) {
-          return yield* Deferred.succeed(joined, undefined)
-        }
-        most = Math.max(most, ++inHand)
-        // The earlier, the longer: who does not keep them in order turns them round.
-        yield* Effect.sleep(10 + 2 * (count - nr))
-        inHand--
-        order[message.key] = [...order[message.key] ?? [], nr]
-        if (++seen === count) {
-          yield* Deferred.succeed(done, undefined)
+          yield* Deferred.succeed(joined, undefined)
+        } else {
+          most = Math.max(most, ++inHand)
+          // The earlier, the longer: who does not keep them in order turns them round.
+          yield* Effect.sleep(10 + 2 * (count - nr))
+          inHand--
+          order[message.key] = [...order[message.key] ?? [], nr]
+          if (++seen === count) {
+            yield* Deferred.succeed(done, undefined)
+          }
         }
       }))
     const members = yield* Effect.forkChild(Effect.all([member, member], { concurrency: 2 }))

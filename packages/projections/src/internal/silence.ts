@@ -30,13 +30,12 @@ export interface Silence {
 const once = (sql: SqlClient.SqlClient, isAtWork: IsAtWork, limit: Duration.Duration) =>
   Effect.contextWith((context: Context.Context<never>) => {
     const probe = Effect.provideContext(Effect.exit(sql.unsafe("SELECT").unprepared), context)
-    const isAnswered = (fiber: Fiber.Fiber<unknown>) => Effect.timeoutOption(Fiber.await(fiber), limit)
     return Effect.succeed(Effect.gen(function*() {
       while (true) {
         yield* Effect.sleep(limit)
         // Not interrupted with who waits for it: that would cancel whatever the connection does then.
         const fiber = yield* Effect.forkDetach(probe)
-        while ((yield* isAnswered(fiber))._tag === "None") {
+        while ((yield* Effect.timeoutOption(Fiber.await(fiber), limit))._tag === "None") {
           const answer = yield* Effect.timeoutOption(Effect.exit(isAtWork(limit)), limit)
           if (fiber.pollUnsafe() !== undefined) break
           if (answer._tag === "Some" && answer.value._tag === "Success" && answer.value.value) continue
