@@ -11,6 +11,7 @@ import type { Aggregate } from "@composable-ts/core/Aggregate"
 import * as AggregateStore from "@composable-ts/core/AggregateStore"
 import type { DurableAggregate } from "@composable-ts/core/DurableAggregate"
 import type { DecodeError } from "@composable-ts/core/EventError"
+import { EventStore } from "@composable-ts/core/EventStore"
 import { EventStoreError, Overloaded, StreamTombstoned } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as Tombstone from "@composable-ts/core/Tombstone"
@@ -218,6 +219,20 @@ export interface Receiver<out E = never, out N = never> {
     events: ReadonlyArray<RecordedEvent>,
     part?: Pick<Lease.Part, "partition">
   ) => Effect.Effect<void, ReceiveError | E, N>
+  /** Hands an event once more to an instance that has refused it, behind what that has handled since. */
+  readonly again: (recorded: RecordedEvent, instance: string) => Effect.Effect<Again, ReceiveError>
+}
+
+/**
+ * What came of an input that was handed over again.
+ *
+ * - `taken`: the instance has taken it, now or before.
+ * - `nothing`: nothing is asked of the instance any more: the event was erased, or the saga asks for something else.
+ * - `refused`: it was refused once more, and the reason is as for {@link Refused}.
+ */
+export type Again = { readonly outcome: "taken" | "nothing" } | {
+  readonly outcome: "refused"
+  readonly reason: unknown
 }
 
 /** What to do with an input that was refused, before the instance gets its next one. It may come again. */
@@ -267,6 +282,7 @@ export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never
 ): Effect.Effect<Receiver<RefusedError, RefusedNeeds>, never, AggregateStore.DurableNeeds<N>> =>
   Effect.gen(function*() {
     const { aggregate, concurrency, inputs, name, partitions } = saga
+    const context = yield* Effect.context<EventStore>()
     const underWay = new Map<string, Tracked.Input>()
     const tracked = { ...saga.durable, aggregate: Tracked.of(aggregate, underWay) }
     const store = yield* AggregateStore.makeDurable(tracked, { conflictSchedule })
@@ -293,12 +309,10 @@ export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never
         return instances
       })
 
-    const deliver = ({ command, id: instance, recorded }: Delivery<C>) => {
-      const input: Tracked.Input = { saga: name, position: recorded.globalPosition }
+    const dispatch = ({ command, id: instance, recorded }: Delivery<C>, turn: Tracked.Input["turn"]) => {
+      const input: Tracked.Input = { saga: name, position: recorded.globalPosition, turn }
       const id = commandId(saga, recorded.eventId, instance)
-      const refused = (reason: unknown) =>
-        Effect.andThen(count("refused"), onRefused({ recorded, instance, command: command._tag, reason }))
-      const dispatched = Effect.suspend(() => {
+      return Effect.suspend(() => {
         underWay.set(id, input)
         return store.dispatch(instance, command, {
           commandId: id,
@@ -316,22 +330,48 @@ export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never
         // Unless it is under way once more: handed over twice at the same time, one waits for the other.
         Effect.ensuring(Effect.sync(() => {
           if (underWay.get(id) === input) underWay.delete(id)
-        }))
-      )
-      return dispatched.pipe(
-        Effect.flatMap(({ duplicate, events }) =>
+        })),
+        Effect.tap(({ duplicate, events }) =>
           count(duplicate ? "duplicate" : events.length === 0 ? "nothing" : "events")
         ),
-        Effect.catchIf(isRefusal, ({ reason }) => refused(reason)),
+        Effect.as<Again>({ outcome: "taken" }),
+        Effect.catchIf(isRefusal, ({ reason }) => Effect.succeed<Again>({ outcome: "refused", reason })),
         Effect.catchIf(
           (error) => error instanceof StreamTombstoned && error.streamId === `${aggregate.category}-${instance}`,
-          refused
+          (reason) => Effect.succeed<Again>({ outcome: "refused", reason })
         ),
+        Effect.tap(({ outcome }) => outcome === "refused" ? count("refused") : Effect.void),
         inSpan(saga.name, instance, recorded)
       )
     }
 
+    const deliver = (delivery: Delivery<C>) =>
+      Effect.flatMap(dispatch(delivery, "own"), (given) => {
+        if (given.outcome !== "refused") return Effect.void
+        const { command: { _tag: command }, id: instance, recorded } = delivery
+        return onRefused({ recorded, instance, command, reason: given.reason })
+      })
+
+    /** Whether an input has led to events, whoever handed it over. */
+    const hadEffect = (recorded: RecordedEvent, instance: string) =>
+      Effect.map(
+        Effect.flatMap(EventStore, (log) => log.readCommand(commandId(saga, recorded.eventId, instance))),
+        (stored) => stored.length > 0
+      ).pipe(Effect.provideContext(context), Effect.retry({ schedule: passing, while: passes }))
+
+    const again: Receiver["again"] = (recorded, instance) =>
+      Effect.gen(function*() {
+        if (yield* hadEffect(recorded, instance)) return { outcome: "taken" }
+        const asked = yield* sorted([recorded], undefined)
+        const [delivery] = asked.get(instance) ?? []
+        if (delivery === undefined) return { outcome: "nothing" }
+        const given = yield* dispatch(delivery, "late")
+        // It may have been refused because another has just seen to it.
+        return given.outcome === "refused" && (yield* hadEffect(recorded, instance)) ? { outcome: "taken" } : given
+      })
+
     return {
+      again,
       receive: (events, part) =>
         Effect.gen(function*() {
           const instances = yield* sorted(events, part?.partition)
