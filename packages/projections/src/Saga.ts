@@ -11,7 +11,6 @@ import type { Aggregate } from "@composable-ts/core/Aggregate"
 import * as AggregateStore from "@composable-ts/core/AggregateStore"
 import type { DurableAggregate } from "@composable-ts/core/DurableAggregate"
 import type { DecodeError } from "@composable-ts/core/EventError"
-import { EventStore } from "@composable-ts/core/EventStore"
 import { EventStoreError, Overloaded, StreamTombstoned } from "@composable-ts/core/EventStoreError"
 import type { RecordedEvent } from "@composable-ts/core/RecordedEvent"
 import * as Tombstone from "@composable-ts/core/Tombstone"
@@ -282,7 +281,6 @@ export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never
 ): Effect.Effect<Receiver<RefusedError, RefusedNeeds>, never, AggregateStore.DurableNeeds<N>> =>
   Effect.gen(function*() {
     const { aggregate, concurrency, inputs, name, partitions } = saga
-    const context = yield* Effect.context<EventStore>()
     const underWay = new Map<string, Tracked.Input>()
     const tracked = { ...saga.durable, aggregate: Tracked.of(aggregate, underWay) }
     const store = yield* AggregateStore.makeDurable(tracked, { conflictSchedule })
@@ -352,22 +350,10 @@ export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never
         return onRefused({ recorded, instance, command, reason: given.reason })
       })
 
-    /** Whether an input has led to events, whoever handed it over. */
-    const hadEffect = (recorded: RecordedEvent, instance: string) =>
-      Effect.map(
-        Effect.flatMap(EventStore, (log) => log.readCommand(commandId(saga, recorded.eventId, instance))),
-        (stored) => stored.length > 0
-      ).pipe(Effect.provideContext(context), Effect.retry({ schedule: passing, while: passes }))
-
     const again: Receiver["again"] = (recorded, instance) =>
       Effect.gen(function*() {
-        if (yield* hadEffect(recorded, instance)) return { outcome: "taken" }
-        const asked = yield* sorted([recorded], undefined)
-        const [delivery] = asked.get(instance) ?? []
-        if (delivery === undefined) return { outcome: "nothing" }
-        const given = yield* dispatch(delivery, "late")
-        // It may have been refused because another has just seen to it.
-        return given.outcome === "refused" && (yield* hadEffect(recorded, instance)) ? { outcome: "taken" } : given
+        const [delivery] = (yield* sorted([recorded], undefined)).get(instance) ?? []
+        return delivery === undefined ? { outcome: "nothing" } : yield* dispatch(delivery, "late")
       })
 
     return {
