@@ -1,7 +1,7 @@
 /**
  * T66: two processes with two projections, and everything that befalls them elsewhere in this folder in a random order:
  * they are killed, asked to stop, stopped for longer than their leases, and lose their connections. `STRIKES` says how
- * often, 8 where it is not set: thousands are a soak of hours. `SEED` repeats a run. That the check would see a double is
+ * often, 4 where it is not set: thousands are a soak of hours. `SEED` repeats a run. That the check would see a double is
  * shown where a process without the fence is stopped and goes on, in `Zombie.test.ts`.
  */
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
@@ -18,7 +18,7 @@ import { seeded } from "./Seed.ts"
 
 const database = TestDatabase.layerMigrated("log", PostgresEventStore.layer())
 
-const strikes = Number(process.env["STRIKES"] ?? "8")
+const strikes = Number(process.env["STRIKES"] ?? "4")
 const lease = 500
 const tallies = ["tally0", "tally1"]
 const names = tallies.map((name): Tally.Name => ({ ...Tally.main, name }))
