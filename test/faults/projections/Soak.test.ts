@@ -23,9 +23,6 @@ const lease = 500
 const tallies = ["tally0", "tally1"]
 const names = tallies.map((name): Tally.Name => ({ ...Tally.main, name }))
 
-/** Sessions that are not this process's own. */
-const others = "datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'soak'"
-
 /** The log and the checks, on connections that are known by their name. */
 const here = Layer.unwrap(
   Effect.map(
@@ -46,6 +43,12 @@ describe("T66: projections under fire", () => {
         const sql = yield* SqlClient.SqlClient
         for (const name of names) yield* Projection.catchUp(Tally.tally(name))
         yield* recordMoves
+        const [before] = yield* sql<{ readonly pids: ReadonlyArray<number> }>`
+          SELECT array_agg(pid) AS pids FROM pg_stat_activity WHERE datname = current_database()`
+        // Sessions that are not this process's own.
+        const others = `datname = current_database() AND application_name <> 'soak' AND pid NOT IN (${
+          before!.pids.join()
+        })`
         const grow = yield* Effect.forkChild(
           Effect.forever(Effect.andThen(Tally.appendVotes(1 + Math.floor(random() * 9)), Effect.sleep(10)))
         )
