@@ -380,7 +380,7 @@ const build = <S, C extends Tag, E extends Tag, R, N>(
     /** Starts what is to be done besides, in the instance's own place: its ids are not those of another. */
     const begin = ({ streamId }: Instance<S>, effects: Fx.AnyFx, meta: Meta): void => {
       if (effects._tag === "None") return
-      interpreter.plan(Fx.within({ key: category, id: instanceId(streamId) }, effects), meta)
+      interpreter.plan(Fx.within({ key: category, id: instanceId(streamId) }, Fx.keyed(streamId, effects)), meta)
       interpreter.carryOut()
     }
 

@@ -301,8 +301,9 @@ export const run = <const D extends ReadonlyArray<AnyDurableAggregate>>(
           return dispatch(claim, owner, deed)
         case "Publish": {
           const bus = context.mapUnsafe.get(EventBus.key) as Context.Service.Shape<typeof EventBus>
+          const key = deed.key ?? claim.streamId
           return then(
-            bus.publish(deed.topic, Message.make(deed.event, { id: commandId(claim), time: claim.dueAt, ...ids }))
+            bus.publish(deed.topic, Message.make(deed.event, { id: commandId(claim), time: claim.dueAt, ...ids, key }))
           )
         }
         case "Load":

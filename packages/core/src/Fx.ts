@@ -85,6 +85,8 @@ export interface Publish {
   readonly _tag: "Publish"
   readonly topic: string
   readonly event: EncodedEvent
+  /** Messages of one key are handled in order by a group; null for the key of whoever publishes, see {@link publish}. */
+  readonly key: string | null
 }
 
 /** Dispatch a command to an instance of another aggregate. */
@@ -323,8 +325,18 @@ export const appendTo = (
   ...events: readonly [EncodedEvent, ...ReadonlyArray<EncodedEvent>]
 ): Transact => transact({ streamId, expected, events: events as StreamAppend["events"] })
 
-/** Sends an event to all who listen to a topic of the event bus. It comes encoded, so it cannot be a command. */
-export const publish = (topic: string, event: EncodedEvent): Publish => ({ _tag: "Publish", topic, event })
+/**
+ * Sends an event to all who listen to a topic of the event bus. It comes encoded, so it cannot be a command.
+ *
+ * Messages of one key are handled in order by a group that consumes. Without a key of its own a message has the id of
+ * the stream of the aggregate that publishes it; where that is no aggregate, the correlation id of what caused it.
+ */
+export const publish = (topic: string, event: EncodedEvent, options?: { readonly key?: string }): Publish => ({
+  _tag: "Publish",
+  topic,
+  event,
+  key: options?.key ?? null
+})
 
 /** Dispatches a command to an instance of another aggregate. Its ids say what caused it. */
 export const dispatch = <C>(
@@ -427,6 +439,14 @@ const group = (fx: ReadonlyArray<AnyFx>, several: AnyFx): AnyFx => fx.length < 2
 
 /** The description of a part, as its whole makes it: what it sends and reports goes to the part, its ids are its own. */
 export const within = <F extends AnyFx>(segment: Segment, fx: F): F => place(segment, fx) as F
+
+/** The description, with this key for all that it publishes and that has none. */
+export const keyed = <F extends AnyFx>(key: string, fx: F): F => withKey(key, fx) as F
+
+const withKey = (key: string, fx: AnyFx): AnyFx => {
+  if (fx._tag === "Publish") return fx.key === null ? { ...fx, key } : fx
+  return "fx" in fx ? { ...fx, fx: fx.fx.map((f) => withKey(key, f)) } : fx
+}
 
 const place = (segment: Segment, fx: AnyFx): AnyFx => {
   if ("at" in fx) return { ...fx, at: [segment, ...fx.at] }

@@ -25,7 +25,7 @@ export interface MessageContext {
   readonly causationId?: string | undefined
   /**
    * Messages of one key are handled in order by a group, however many members share them. Default: the correlation id;
-   * for an event of the log, the id of its stream.
+   * for an event of the log, the id of its stream, and so for what an aggregate publishes (`Fx.publish`).
    */
   readonly key?: string | undefined
   /** Anything else to send along. */

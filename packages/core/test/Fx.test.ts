@@ -151,7 +151,13 @@ describe("Fx", () => {
     const append = { streamId, expected: ExpectedVersion.noStream, events: [encoded(1)] } as const
     assert.deepStrictEqual(Fx.transact(append, append), { _tag: "Transact", appends: [append, append] })
     assert.deepStrictEqual(Fx.appendTo(streamId, ExpectedVersion.noStream, encoded(1)), Fx.transact(append))
-    assert.deepStrictEqual(Fx.publish("t", encoded(1)), { _tag: "Publish", topic: "t", event: encoded(1) })
+    const published = { _tag: "Publish", topic: "t", event: encoded(1) } as const
+    assert.deepStrictEqual(Fx.publish("t", encoded(1)), { ...published, key: null })
+    assert.deepStrictEqual(Fx.publish("t", encoded(1), { key: "k" }), { ...published, key: "k" })
+    assert.deepStrictEqual(
+      Fx.keyed("s", Fx.sequential(Fx.publish("t", encoded(1)), Fx.publish("t", encoded(1), { key: "k" }))),
+      Fx.sequential(Fx.publish("t", encoded(1), { key: "s" }), Fx.publish("t", encoded(1), { key: "k" }))
+    )
     assert.deepStrictEqual<unknown>(Fx.dispatch(door, "7", Door.Open()), {
       _tag: "Dispatch",
       category: "door",

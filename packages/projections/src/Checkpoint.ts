@@ -10,6 +10,7 @@
  * the beginning, the id of the log's first event tells ({@link Service.identify}).
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -86,6 +87,30 @@ const table = `${schema}.checkpoints`
 const marker = ({ name, partition, version }: Part): string =>
   `composable-ts checkpoint ${version} ${partition} of ${name}`
 
+/** The sessions whose transactions have moved a checkpoint; `$1` is its {@link marker}. */
+const marked = `locktype = 'advisory' AND objsubid = 1 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (classid::bigint << 32 | objid::bigint) = hashtextextended($1, 0)`
+
+/**
+ * Whether a transaction that has moved this checkpoint is under way, and the server has done anything for it within this
+ * time, or is about to. Without `track_activities` every one that is under way counts as such.
+ */
+export const isAtWork = (
+  sql: SqlClient.SqlClient,
+  part: Part,
+  within: Duration.Duration
+): Effect.Effect<boolean, SqlError> =>
+  Effect.map(
+    sql.unsafe(
+      `SELECT FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
+       WHERE ${marked} AND (state NOT LIKE 'idle%'
+         OR state_change > clock_timestamp() - $2::float8 * interval '1 millisecond')`,
+      [marker(part), Duration.toMillis(within)]
+    ),
+    (rows) => rows.length > 0
+  )
+
 /** How long to wait for an earlier owner's transaction before its session is ended. */
 const patience = "1s"
 
@@ -127,9 +152,7 @@ export const make: Effect.Effect<Service, never, SqlClient.SqlClient> = Effect.g
   const endEarlier = (held: Part) =>
     sql.unsafe<{ readonly pid: number }>(
       `SELECT pid FROM pg_locks, pg_terminate_backend(pid) AS ended
-       WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_pid()
-         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-         AND (classid::bigint << 32 | objid::bigint) = hashtextextended($1, 0) AND ended`,
+       WHERE ${marked} AND pid <> pg_backend_pid() AND ended`,
       [marker(held)]
     )
 

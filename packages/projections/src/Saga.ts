@@ -218,6 +218,20 @@ export interface Receiver<out E = never, out N = never> {
     events: ReadonlyArray<RecordedEvent>,
     part?: Pick<Lease.Part, "partition">
   ) => Effect.Effect<void, ReceiveError | E, N>
+  /** Hands an event once more to an instance that has refused it, behind what that has handled since. */
+  readonly again: (recorded: RecordedEvent, instance: string) => Effect.Effect<Again, ReceiveError>
+}
+
+/**
+ * What came of an input that was handed over again.
+ *
+ * - `taken`: the instance has taken it, now or before.
+ * - `nothing`: nothing is asked of the instance any more: the event was erased, or the saga asks for something else.
+ * - `refused`: it was refused once more, and the reason is as for {@link Refused}.
+ */
+export type Again = { readonly outcome: "taken" | "nothing" } | {
+  readonly outcome: "refused"
+  readonly reason: unknown
 }
 
 /** What to do with an input that was refused, before the instance gets its next one. It may come again. */
@@ -293,12 +307,10 @@ export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never
         return instances
       })
 
-    const deliver = ({ command, id: instance, recorded }: Delivery<C>) => {
-      const input: Tracked.Input = { saga: name, position: recorded.globalPosition }
+    const dispatch = ({ command, id: instance, recorded }: Delivery<C>, turn: Tracked.Input["turn"]) => {
+      const input: Tracked.Input = { saga: name, position: recorded.globalPosition, turn }
       const id = commandId(saga, recorded.eventId, instance)
-      const refused = (reason: unknown) =>
-        Effect.andThen(count("refused"), onRefused({ recorded, instance, command: command._tag, reason }))
-      const dispatched = Effect.suspend(() => {
+      return Effect.suspend(() => {
         underWay.set(id, input)
         return store.dispatch(instance, command, {
           commandId: id,
@@ -316,22 +328,36 @@ export const make = <S, C extends Tag, E extends Tag, R, N, RefusedError = never
         // Unless it is under way once more: handed over twice at the same time, one waits for the other.
         Effect.ensuring(Effect.sync(() => {
           if (underWay.get(id) === input) underWay.delete(id)
-        }))
-      )
-      return dispatched.pipe(
-        Effect.flatMap(({ duplicate, events }) =>
+        })),
+        Effect.tap(({ duplicate, events }) =>
           count(duplicate ? "duplicate" : events.length === 0 ? "nothing" : "events")
         ),
-        Effect.catchIf(isRefusal, ({ reason }) => refused(reason)),
+        Effect.as<Again>({ outcome: "taken" }),
+        Effect.catchIf(isRefusal, ({ reason }) => Effect.succeed<Again>({ outcome: "refused", reason })),
         Effect.catchIf(
           (error) => error instanceof StreamTombstoned && error.streamId === `${aggregate.category}-${instance}`,
-          refused
+          (reason) => Effect.succeed<Again>({ outcome: "refused", reason })
         ),
+        Effect.tap(({ outcome }) => outcome === "refused" ? count("refused") : Effect.void),
         inSpan(saga.name, instance, recorded)
       )
     }
 
+    const deliver = (delivery: Delivery<C>) =>
+      Effect.flatMap(dispatch(delivery, "own"), (given) => {
+        if (given.outcome !== "refused") return Effect.void
+        const { command: { _tag: command }, id: instance, recorded } = delivery
+        return onRefused({ recorded, instance, command, reason: given.reason })
+      })
+
+    const again: Receiver["again"] = (recorded, instance) =>
+      Effect.gen(function*() {
+        const [delivery] = (yield* sorted([recorded], undefined)).get(instance) ?? []
+        return delivery === undefined ? { outcome: "nothing" } : yield* dispatch(delivery, "late")
+      })
+
     return {
+      again,
       receive: (events, part) =>
         Effect.gen(function*() {
           const instances = yield* sorted(events, part?.partition)

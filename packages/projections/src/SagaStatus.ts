@@ -5,20 +5,24 @@
  * What is open and when it last moved is a read model, which the saga keeps as it follows the log; what is under way and
  * what was given up comes from the outbox, where it is revived or discarded, too.
  */
-import type { EventStore } from "@composable-ts/core/EventStore"
+import type * as AggregateStore from "@composable-ts/core/AggregateStore"
+import { EventStore } from "@composable-ts/core/EventStore"
 import type { LogReadError } from "@composable-ts/core/EventStoreError"
 import { type ListedEntry, Outbox, type OutboxError } from "@composable-ts/core/Outbox"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import * as Refusals from "./internal/refusals.ts"
 import * as Tables from "./internal/sagaSchema.ts"
-import { type Runnable, subscriber } from "./Saga.ts"
+import { LogMismatch } from "./ProjectionError.ts"
+import * as Saga from "./Saga.ts"
 import * as Status from "./Status.ts"
 
 /** Which saga. Any {@link Saga.Saga} is one. */
-export interface Watched extends Pick<Runnable<unknown>, "name"> {
+export interface Watched extends Pick<Saga.Runnable<unknown>, "name"> {
   readonly aggregate: { readonly category: string }
   readonly durable: { readonly kinds: ReadonlyArray<string> }
 }
@@ -57,7 +61,7 @@ export interface SagaStatus {
   /** Those of them that have not moved for longer than was asked for. */
   readonly overdue: number
   readonly ended: number
-  /** Inputs that were refused, and that nobody has discarded. */
+  /** Inputs that were refused, and that nobody has retried or discarded. */
   readonly refused: number
   /** Effects that were given up. */
   readonly dead: number
@@ -175,7 +179,7 @@ export const of = (
     const status: SagaStatus = {
       ...row!,
       dead: counts.reduce((sum, { dead }) => sum + dead, 0),
-      parts: yield* Status.of(subscriber(saga))
+      parts: yield* Status.of(Saga.subscriber(saga))
     }
     for (const standing of ["open", "overdue", "ended"] as const) {
       yield* Metric.update(Metric.withAttributes(gauge, { saga: saga.name, standing }), status[standing])
@@ -228,6 +232,59 @@ export const discard = (
       [saga.name, refusals.map(({ position }) => position), refusals.map(({ instance }) => instance)]
     )
     return rows.length
+  })
+
+/** What {@link retry} came to for one input. */
+export interface Retried extends Pick<Refusal, "position" | "instance"> {
+  /** Only what was `refused` once more is listed still, with the new reason; see {@link Saga.Again}. */
+  readonly outcome: Saga.Again["outcome"]
+}
+
+/**
+ * Hands refused inputs to their instances once more, when the saga's code was mended: in order of position, one after the
+ * other, here and now, whether the saga runs or not. Those that nobody has written down any more are left out.
+ *
+ * An input so takes effect once, however often it is tried, by several at the same time, or delivered by the log again:
+ * it has the command id that it had. When it does it comes behind whatever its instance has handled since, and before
+ * what is yet to come: it is decided on the state as it is now, and what was decided in the meantime stays as it is. If
+ * later inputs should have waited for it, declare `refused: "stop"` instead.
+ *
+ * Of an instance that was erased it is refused again. It fails, leaving this one and those behind it as they are, when
+ * the event does not decode or the aggregate throws.
+ */
+export const retry = <S, C extends { readonly _tag: string }, E extends { readonly _tag: string }, R, N>(
+  saga: Saga.Saga<S, C, E, R, N>,
+  refusals: ReadonlyArray<Pick<Refusal, "position" | "instance">>
+): Effect.Effect<
+  ReadonlyArray<Retried>,
+  SqlError | LogReadError | LogMismatch | Saga.ReceiveError,
+  AggregateStore.DurableNeeds<N> | EventStore | PgClient.PgClient
+> =>
+  Effect.gen(function*() {
+    const client = yield* PgClient.PgClient
+    const log = yield* EventStore
+    const { again } = yield* Saga.make(saga, () => Effect.void)
+    const rows = yield* client.unsafe<Pick<RefusalRow, "position" | "instance" | "event_id">>(
+      `SELECT r.position, r.instance, r.event_id FROM ${Tables.refusals} AS r
+       JOIN (SELECT DISTINCT * FROM unnest($2::bigint[], $3::text[])) AS asked(position, instance)
+         USING (position, instance)
+       WHERE r.saga = $1 ORDER BY r.position, r.instance`,
+      [saga.name, refusals.map(({ position }) => position), refusals.map(({ instance }) => instance)]
+    )
+    const retried: Array<Retried> = []
+    for (const { event_id: read, instance, position } of rows) {
+      const { events: [recorded] } = yield* log.readAll({ after: position - 1n, limit: 1 })
+      if (recorded?.globalPosition !== position || recorded.eventId !== read) {
+        const { name: projection, version } = Saga.subscriber(saga)
+        return yield* new LogMismatch({ projection, version, partition: 0, position, read, found: recorded?.eventId })
+      }
+      const given = yield* again(recorded, instance)
+      yield* given.outcome === "refused"
+        ? Effect.provideService(Refusals.restate(saga.name, { position, instance }, given.reason), SqlClient, client)
+        : discard(saga, [{ position, instance }])
+      retried.push({ position, instance, outcome: given.outcome })
+    }
+    return retried
   })
 
 /** Effects of a saga's instances that were given up, in the order of the log. `Outbox.revive` tries one again. */
@@ -291,7 +348,7 @@ export const health = (
   EventStore | Outbox | PgClient.PgClient
 > =>
   Effect.gen(function*() {
-    const { complaints: reading } = yield* Status.health(sagas.map(subscriber), { maxLag })
+    const { complaints: reading } = yield* Status.health(sagas.map(Saga.subscriber), { maxLag })
     const others = yield* Effect.forEach(sagas, (saga) => Effect.map(of(saga, overdue), complaintsOf(saga, overdue)))
     const complaints = [...reading, ...others.flat()]
     return { healthy: complaints.length === 0, complaints }
@@ -299,7 +356,7 @@ export const health = (
 
 const complaintsOf = ({ name }: Watched, limit: Duration.Input) => (status: SagaStatus): ReadonlyArray<string> => [
   ...(status.dead > 0 ? [`Saga ${name}: ${status.dead} effects were given up; revive or discard them`] : []),
-  ...(status.refused > 0 ? [`Saga ${name}: ${status.refused} inputs were refused; see to them and discard them`] : []),
+  ...(status.refused > 0 ? [`Saga ${name}: ${status.refused} inputs were refused; retry or discard them`] : []),
   ...(status.overdue > 0
     ? [
       `Saga ${name}: ${status.overdue} instances have not moved for ${Duration.format(Duration.fromInputUnsafe(limit))}`

@@ -237,7 +237,8 @@ const start = (subscriptions: Several) =>
           leaving,
           moved: progress.moved,
           patience: Duration.max(time, leastPatience),
-          waits: (what) => leases.waits(held, what)
+          waits: (what) => leases.waits(held, what),
+          isAtWork: (within) => Checkpoint.isAtWork(client, held, within)
         }).pipe(
           Effect.ensuring(Effect.sync(() => {
             worker.done = true

@@ -27,15 +27,17 @@ const first = (bus: Service, topic: string) =>
   )
 
 /** A member in a process of its own, which is killed at the end of the scope at the latest. */
-const member = (url: string, name: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() =>
-      spawn(process.execPath, [join(import.meta.dirname, "BusMember.ts"), url, name], {
-        stdio: ["ignore", "inherit", "inherit"]
-      })
-    ),
-    (child) => Effect.promise(() => kill(child))
-  )
+const member = (name: string, acknowledges: "when done" | "at once") =>
+  Effect.flatMap(PgClient.PgClient, ({ config }) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const script = join(import.meta.dirname, "BusMember.ts")
+        return spawn(process.execPath, [script, Redacted.value(config.url!), name, acknowledges], {
+          stdio: ["ignore", "inherit", "inherit"]
+        })
+      }),
+      (child) => Effect.promise(() => kill(child))
+    ))
 
 const kill = async (child: ChildProcess): Promise<void> => {
   if (child.exitCode !== null || child.signalCode !== null) return
@@ -44,32 +46,43 @@ const kill = async (child: ChildProcess): Promise<void> => {
   await ended
 }
 
+const until = (condition: string) =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    while ((yield* sql.unsafe(`SELECT WHERE ${condition}`)).length === 0) yield* Effect.sleep(5)
+  })
+
+/** Messages for two members, of which one is killed with some in hand. */
+const killedInTheMiddle = (acknowledges: "when done" | "at once", inTheMiddle: string) =>
+  Effect.gen(function*() {
+    const bus = yield* EventBus
+    const sql = yield* SqlClient.SqlClient
+    for (const table of ["taken", "done"]) {
+      yield* sql.unsafe(`CREATE TABLE ${table} (nr bigserial, message text, key text, member text)`)
+    }
+    yield* member("a", "when done")
+    const victim = yield* member("b", acknowledges)
+    yield* until(
+      `(SELECT count(DISTINCT owner) = 2 AND count(*) = count(owner) AND count(*) = 4 FROM composable.leases)`
+    )
+    yield* Effect.forEach(numbers(300), (nr) => bus.publish("work", message(nr)), { discard: true })
+    yield* until(inTheMiddle)
+    yield* Effect.promise(() => kill(victim))
+  })
+
+const takenAndNotDone = "member = 'b' AND message NOT IN (SELECT message FROM done)"
+
 describe("members in processes of their own", () => {
   it.live(
     "share a group's messages; when one is killed with some in hand, none is lost, and keys stay in order",
     () =>
       Effect.scoped(Effect.gen(function*() {
-        const bus = yield* EventBus
         const sql = yield* SqlClient.SqlClient
-        const { config } = yield* PgClient.PgClient
-        const url = Redacted.value(config.url!)
-        for (const table of ["taken", "done"]) {
-          yield* sql.unsafe(`CREATE TABLE ${table} (nr bigserial, message text, key text, member text)`)
-        }
-        const until = (condition: string) =>
-          Effect.gen(function*() {
-            while ((yield* sql.unsafe(`SELECT WHERE ${condition}`)).length === 0) yield* Effect.sleep(5)
-          })
-        yield* member(url, "a")
-        const victim = yield* member(url, "b")
-        yield* until(
-          `(SELECT count(DISTINCT owner) = 2 AND count(*) = count(owner) AND count(*) = 4 FROM composable.leases)`
-        )
-        yield* Effect.forEach(numbers(300), (nr) => bus.publish("work", message(nr)), { discard: true })
         // In the middle of its work: it has taken what it has not done.
-        yield* until(`EXISTS (SELECT FROM done WHERE member = 'b') AND EXISTS (
-        SELECT FROM taken WHERE member = 'b' AND message NOT IN (SELECT message FROM done))`)
-        yield* Effect.promise(() => kill(victim))
+        yield* killedInTheMiddle(
+          "when done",
+          `EXISTS (SELECT FROM done WHERE member = 'b') AND EXISTS (SELECT FROM taken WHERE ${takenAndNotDone})`
+        )
         yield* until("(SELECT count(DISTINCT message) = 300 FROM done)")
         const members = yield* sql<{ readonly member: string }>`SELECT DISTINCT member FROM done ORDER BY member`
         assert.deepStrictEqual(members.map(({ member }) => member), ["a", "b"])
@@ -80,6 +93,23 @@ describe("members in processes of their own", () => {
         for (const { key, order } of rows) {
           assert.deepStrictEqual(order, numbers(300).filter((nr) => key === `k${nr % 8}`))
         }
+      })).pipe(Effect.provide(bus)),
+    60_000
+  )
+
+  it.live(
+    "negative control: of one that acknowledges before it is done, and is killed, messages are lost",
+    () =>
+      Effect.scoped(Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const atTheEnd =
+          "(SELECT bool_and(position = (SELECT head FROM composable.message_log)) FROM composable.checkpoints)"
+        yield* killedInTheMiddle("at once", `EXISTS (SELECT FROM taken WHERE ${takenAndNotDone}) AND ${atTheEnd}`)
+        yield* until("(SELECT count(*) = count(owner) AND count(DISTINCT owner) = 1 FROM composable.leases)")
+        yield* until(`${atTheEnd} AND (SELECT count(DISTINCT message) FROM done) = (
+          SELECT count(DISTINCT message) FROM taken WHERE member = 'a')`)
+        const lost = yield* sql.unsafe(`SELECT FROM taken WHERE ${takenAndNotDone}`)
+        assert.isNotEmpty(lost, "the group lost nothing, so the test above could not tell")
       })).pipe(Effect.provide(bus)),
     60_000
   )

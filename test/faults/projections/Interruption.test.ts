@@ -1,5 +1,5 @@
 /**
- * A projection's fiber may end at any moment: what it had begun is undone, what it had committed stays, and whoever goes
+ * T67: a projection's fiber may end at any moment: what it had begun is undone, what it had committed stays, and whoever goes
  * on later counts exactly.
  */
 import * as PostgresEventStore from "@composable-ts/postgres/PostgresEventStore"
@@ -31,7 +31,7 @@ const twoMembers = Effect.gen(function*() {
   }
 })
 
-describe("interruption", () => {
+describe("T67: interruption", () => {
   it.live("at sixty random moments leaves the count exact", () =>
     Effect.gen(function*() {
       const { random } = seeded()

@@ -32,8 +32,8 @@ interface Dispatching {
 /** The ids of what an action causes. */
 const idsOf = (cause: Meta) => ({ correlationId: cause.correlationId, causationId: cause.id })
 
-const message = ({ event }: Fx.Publish, cause: Meta, time: number): Message.Message =>
-  Message.make(event, { id: UuidV7.make(time), time, ...idsOf(cause) })
+const message = ({ event, key }: Fx.Publish, cause: Meta, time: number): Message.Message =>
+  Message.make(event, { id: UuidV7.make(time), time, ...idsOf(cause), key: key ?? undefined })
 
 /** The store that an interpreter works for. */
 export interface Host {

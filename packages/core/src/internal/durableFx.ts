@@ -33,7 +33,7 @@ export type Deed =
   | { readonly _tag: "Perform"; readonly task: AnyTask; readonly input: InputOf<AnyTask> }
   | { readonly _tag: "Send"; readonly command: unknown }
   | { readonly _tag: "Dispatch"; readonly category: string; readonly id: string; readonly command: unknown }
-  | { readonly _tag: "Publish"; readonly topic: string; readonly event: EncodedEvent }
+  | { readonly _tag: "Publish"; readonly topic: string; readonly event: EncodedEvent; readonly key: string | null }
   | { readonly _tag: "Load"; readonly category: string; readonly id: string; readonly as: string }
   | { readonly _tag: "Transact"; readonly appends: Parameters<EventStore["Service"]["transact"]>[0] }
 
@@ -139,8 +139,13 @@ export const make = ({ category, commands, tasks }: Known): DurableFx => {
   })
   readers.set(
     kindOf("publish"),
-    ({ event, topic }: { readonly event: EncodedEvent; readonly topic: string }) =>
-      Result.succeed({ _tag: "Publish", topic, event })
+    (
+      { event, key = null, topic }: {
+        readonly event: EncodedEvent
+        readonly topic: string
+        readonly key?: string | null
+      }
+    ) => Result.succeed({ _tag: "Publish", topic, event, key })
   )
   readers.set(
     kindOf("load"),
@@ -211,7 +216,7 @@ export const make = ({ category, commands, tasks }: Known): DurableFx => {
           return store({ kind: kindOf("dispatch"), ordered: true }, body)
         }
         case "Publish":
-          return store({ kind: kindOf("publish"), ordered: true }, { topic: fx.topic, event: fx.event })
+          return store({ kind: kindOf("publish"), ordered: true }, { topic: fx.topic, event: fx.event, key: fx.key })
         case "Load":
           return store({ kind: kindOf("load"), ordered: true }, { category: fx.category, id: fx.id, as: fx.as })
         case "Transact":

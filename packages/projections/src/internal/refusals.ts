@@ -35,3 +35,16 @@ export const record =
         why
       )
     })
+
+/** Writes down why an input was refused once more. */
+export const restate = (
+  saga: string,
+  { instance, position }: { readonly position: bigint; readonly instance: string },
+  reason: unknown
+): Effect.Effect<unknown, SqlError, SqlClient.SqlClient> =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) =>
+    sql.unsafe(
+      `UPDATE ${refusals} SET reason = $4, refused_at = clock_timestamp()
+       WHERE saga = $1 AND position = $2 AND instance = $3`,
+      [saga, position, instance, kept(reason)]
+    ))

@@ -7,6 +7,9 @@
  * the instance's state carries the last of them. A position that is not beyond it is passed over, in the same step whose
  * append the expected version proves: no process can come in between.
  *
+ * An input that was refused may be handed over again behind later ones, at somebody's request. Its events carry its own
+ * position and leave the last as it is; and there is an end to it by its command id, which stored events do leave.
+ *
  * What leaves no trace had no effect, so to decide it again before any later input has had one is to decide it late, and
  * not twice. This needs an instance's inputs to be delivered in order of position; see `Saga.partitions`.
  */
@@ -26,6 +29,8 @@ type Tag = { readonly _tag: string }
 export interface Input {
   readonly saga: string
   readonly position: bigint
+  /** Whether it comes once more behind later ones, having had no effect in its turn. Default: it comes in its turn. */
+  readonly turn?: "own" | "late" | undefined
 }
 
 /** The inputs under way, by the ids of their commands. */
@@ -116,7 +121,7 @@ export const of = <S, C extends Tag, E extends Tag, R, N>(
   const decide: Tracking["decide"] = ({ handled, state }, command, meta) => {
     const input = underWay.get(meta.id)
     if (input === undefined) throw new Error(`${command._tag} ${meta.id} is not an input: nobody but inputs comes here`)
-    if (input.position <= (handled[input.saga] ?? 0n)) return Fx.none
+    if (input.turn !== "late" && input.position <= (handled[input.saga] ?? 0n)) return Fx.none
     return decidedOn(input, aggregate.decide(state, command, meta))
   }
 
@@ -124,7 +129,10 @@ export const of = <S, C extends Tag, E extends Tag, R, N>(
     const input = markOf(event)
     return {
       state: aggregate.evolve(state, event),
-      handled: input === undefined ? handled : { ...handled, [input.saga]: input.position }
+      // One that came late does not make those undone that came before it.
+      handled: input === undefined || input.position <= (handled[input.saga] ?? 0n)
+        ? handled
+        : { ...handled, [input.saga]: input.position }
     }
   }
 

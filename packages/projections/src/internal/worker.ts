@@ -12,7 +12,7 @@ import type { LogReadError } from "@composable-ts/core/EventStoreError"
 import * as LogRead from "@composable-ts/core/LogRead"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -35,6 +35,7 @@ import { begunInTime, inTime } from "./inTime.ts"
 import * as LogReader from "./LogReader.ts"
 import * as Poisoned from "./poison.ts"
 import * as ReadAhead from "./readAhead.ts"
+import * as Silence from "./silence.ts"
 import { nameOf } from "./subject.ts"
 import * as WorkerMetrics from "./WorkerMetrics.ts"
 
@@ -46,6 +47,8 @@ export interface Surroundings {
   readonly waits: (what: string | undefined) => Effect.Effect<void, SqlError>
   /** How long to wait for the database to answer the worker itself. */
   readonly patience: Duration.Duration
+  /** Whether the server is at work for the transaction that moves the checkpoint. */
+  readonly isAtWork: Silence.IsAtWork
   /** Told how far the read model is, after each commit. */
   readonly moved: (held: Held, position: bigint) => void
 }
@@ -93,7 +96,7 @@ const batchOf = ({ events, head, position }: LogPage, start: number, end: number
 export const work = <R>(
   subscription: Subscription<R>,
   held: Held,
-  { leaving, moved, patience, waits }: Surroundings
+  { isAtWork, leaving, moved, patience, waits }: Surroundings
 ): Effect.Effect<void, Ended | LeaseLost, R | EventStore | SqlClient.SqlClient | Checkpoints> => {
   const { events: names, partitions } = subscription
   const filter: Pick<ReadAllOptions, "names" | "partition"> = partitions === 1 || subscription.reads === "everything"
@@ -113,6 +116,8 @@ export const work = <R>(
     )
   )
 
+  const silence = Silence.make(isAtWork, Duration.divideUnsafe(patience, 2))
+
   /** Moves the checkpoint over a page, and does in the same transaction what belongs to it; see {@link apply}. */
   const pass = <E>(mark: Mark, page: LogPage, deed: Effect.Effect<unknown, E, R | SqlClient.SqlClient>) =>
     Effect.gen(function*() {
@@ -126,12 +131,16 @@ export const work = <R>(
           sql.withTransaction(Effect.gen(function*() {
             // First of all: whoever claims the checkpoint waits for this transaction, or ends it.
             const isOwn = yield* checkpoints.advance(held, mark, { ...endOf(page), events: page.events.length })
-            yield* begun
+            yield* begun(yield* silence.inTransaction(sql))
             if (!isOwn) return undefined
             yield* deed
             return endOf(page)
           }))
-      ).pipe(failsAs(held, { after: mark.position, upTo: page.position }), throughContention)
+      ).pipe(
+        Effect.tap(() => Effect.sync(silence.broken)),
+        failsAs(held, { after: mark.position, upTo: page.position }),
+        throughContention
+      )
     })
 
   const bisection = Bisection.make()
