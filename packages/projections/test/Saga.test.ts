@@ -105,7 +105,8 @@ const listing = Effect.gen(function*() {
 const onMemory = Layer.merge(MemoryEventStore.layer, MemorySnapshotStore.layer)
 
 describe("inputs", () => {
-  it.effect.prop(
+  // Live: two receivers that meet in a conflict wait a moment.
+  it.live.prop(
     "take effect once and in order, however they are redelivered",
     [Schedule],
     ([schedule]) =>

@@ -22,7 +22,7 @@ const megabyte = 1024 * 1024
 
 describe("T42: a producer that is faster than the projector", () => {
   it.live(
-    "fills the log and not the memory: no more is read ahead than a page or two",
+    "fills the log and not the memory: no more is read ahead than two pages",
     () =>
       Effect.gen(function*() {
         const log = yield* EventStore
@@ -58,8 +58,8 @@ describe("T42: a producer that is faster than the projector", () => {
         yield* Fiber.interrupt(runner)
         assert.strictEqual(yield* Tally.verify(), head)
         assert.isAtLeast(Number(behind), 5 * pageSize, "the projector was slower")
-        // The page that was just applied, the one that is, and the next.
-        assert.isAtMost(Number(ahead), 3 * pageSize)
+        // The page that was just applied, the one that is, the next, and the one behind that, which is being read.
+        assert.isAtMost(Number(ahead), 4 * pageSize)
         assert.isBelow(most / megabyte, 300)
       }).pipe(Effect.provide(database)),
     30_000 + seconds * 20_000
