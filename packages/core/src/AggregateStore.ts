@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -438,20 +439,27 @@ const build = <S, C extends Tag, E extends Tag, R, N>(
 
     const onConflict = { schedule: options.conflictSchedule ?? defaultSchedule, while: isVersionConflict }
 
-    /** Most first attempts succeed, so a schedule is only set up when one has met a conflict, which then counts. */
+    /**
+     * Most first attempts succeed, so a schedule is only set up when one has met a conflict, which then counts. Whatever
+     * else comes of a later attempt passes the schedule by: it would take the mark off a refusal.
+     */
     const persisting = <A, F>(attempt: Effect.Effect<A, F>, instance: Instance<S>): Effect.Effect<A, F> =>
       Effect.catchIf(attempt, isStreamsFault, (fault) => {
         if (!isVersionConflict(fault)) return forget(instance, fault)
-        let next: Effect.Effect<A, F> = Effect.fail(fault)
+        let next: Effect.Effect<Exit.Exit<A, F>, F> = Effect.fail(fault)
         const attempts = Effect.suspend(() => {
           const current = next
-          next = attempt
+          next = Effect.flatMap(Effect.exit(attempt), (exit): Effect.Effect<Exit.Exit<A, F>, F> =>
+            Option.exists(Exit.findErrorOption(exit), isVersionConflict)
+              ? exit as Exit.Exit<never, F>
+              : Effect.succeed(exit))
           return current
         })
         return Effect.catchIf(
-          Effect.retry(attempts, onConflict),
+          Effect.flatten(Effect.retry(attempts, onConflict)),
           isTombstoned,
-          (tombstoned) => forget(instance, tombstoned)
+          (tombstoned) =>
+            forget(instance, tombstoned)
         )
       })
 
@@ -462,13 +470,16 @@ const build = <S, C extends Tag, E extends Tag, R, N>(
       (deciding: (decided: Decided) => Decided): AggregateStore<S, C, E, R>["dispatch"] => (id, command, given = {}) =>
         Effect.suspend(() => {
           const streamId = Aggregate.streamId(definition, id)
-          if (Result.isFailure(streamId)) return Effect.fail(streamId.failure)
+          if (Result.isFailure(streamId)) {
+            return Effect.fail(streamId.failure)
+          }
           const instance = instances.get(streamId.success)
           const asked = { command, given: fingerprinted(command, given), meta: metaOf(given, now()) }
           const attempt = Effect.suspend(() =>
             instance.loaded
               ? step(instance, asked, "from before")
-              : Effect.flatMap(refresh(instance), () => step(instance, asked, "just read"))
+              : Effect.flatMap(refresh(instance), () =>
+                step(instance, asked, "just read"))
           )
           instance.users += 1
           const leave = Effect.sync(() => {

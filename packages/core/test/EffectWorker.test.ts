@@ -50,6 +50,12 @@ const drained = Effect.repeat(Effect.flatMap(Outbox, (outbox) => outbox.list({ l
   schedule: Schedule.spaced("5 millis")
 })
 
+/** Waits until the outbox has an entry that is dead. */
+const isDead = Effect.repeat(Effect.flatMap(Outbox, (outbox) => outbox.list({ limit: 100 })), {
+  until: (entries) => entries.some(({ status }) => status === "dead"),
+  schedule: Schedule.spaced("5 millis")
+})
+
 describe("durable effects", () => {
   it.live("a task is stored with its events, carried out by a worker, and its outcome comes back", () =>
     Effect.gen(function*() {
@@ -93,6 +99,17 @@ describe("durable effects", () => {
       assert.deepStrictEqual((yield* (yield* stocks).state("sku")).state, { left: 1, reserved: ["some"] })
       const [refused] = (yield* (yield* EventStore).readAll({ after: 0n, limit: 100 })).events.slice(-1)
       assert.match(refused!.commandId, /^effect:\d+-0:rejected$/)
+    }).pipe(Effect.provide(Stores)))
+
+  it.live("a refusal comes back also when it is decided after a conflict", () =>
+    Effect.gen(function*() {
+      yield* (yield* stocks).dispatch("sku", Stock.Fill({ count: 3 }))
+      // Another process takes what the worker's store believes to be there.
+      const elsewhere = yield* AggregateStore.make(stock)
+      yield* elsewhere.dispatch("sku", Stock.Reserve({ order: "other", count: 2 }))
+      yield* (yield* orders).dispatch("1", Order.Reserve({ sku: "sku", count: 2 }))
+      yield* Effect.provide(Effect.raceFirst(becomes("1", "Wanted", "OutOfStock"), isDead), worker(pays))
+      assert.deepStrictEqual(yield* stateOf("1"), ["Wanted", "OutOfStock"])
     }).pipe(Effect.provide(Stores)))
 
   const Gate = Action.define("Gate", { commands: { Enter: {} }, events: { Entered: Event.v1({}) } })
