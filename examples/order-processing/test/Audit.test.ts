@@ -22,7 +22,7 @@ const afterShopping = <A, E>(
             concurrency: "unbounded",
             discard: true
           }),
-          Effect.suspend(() => Effect.yieldNow).pipe(Effect.repeat({ until: () => commands >= 200 }))
+          Effect.suspend(() => Effect.yieldNow).pipe(Effect.repeat({ until: () => commands >= 400 }))
         )
         yield* Effect.forEach(readModels, (readModel) => Projection.catchUp(readModel), { discard: true })
         return yield* check
